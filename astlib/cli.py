@@ -1,0 +1,212 @@
+"""The command line: `astlib predict · train · evaluate · data · results`.
+
+Every command is a thin layer over one function of the library; what a person did wrong ends in one line, not in a
+traceback.
+
+Chapter: book/how_to_run.md
+"""
+
+import ast
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .audio import AudioError
+from .checkpoint import CheckpointError
+from .data.base import DataNotFound
+from .transfer import WeightsNotFound
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Audio Spectrogram Transformer.",
+)
+EMBEDDED = "ast-tiny-esc50"
+Model = Annotated[str, typer.Option(help="Folder of a saved model, or the name of an embedded one.")]
+
+
+@app.command()
+def predict(
+    files: Annotated[list[Path], typer.Argument(help="Sound files: wav, flac, ogg or mp3, any rate.")],
+    model: Model = EMBEDDED,
+    top: Annotated[int, typer.Option(min=1, help="How many classes to print.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line a file.")] = False,
+) -> None:
+    """Name the sounds in files. A file that cannot be read is reported, the others go on, and the exit status is 1."""
+    from .audio import load
+    from .model import AST
+    from .predict import predict as predict_one
+
+    ast_model = AST.from_pretrained(model)
+    failed = 0
+    for file in files:
+        try:
+            best = predict_one(ast_model, load(file), top)
+        except (AudioError, ValueError) as error:
+            failed += 1
+            typer.echo(
+                json.dumps({"file": str(file), "error": str(error)}) if as_json else f"{error}",
+                err=not as_json,
+            )
+            continue
+        if as_json:
+            classes = [{"label": label, "probability": round(value, 6)} for label, value in best]
+            typer.echo(json.dumps({"file": str(file), "classes": classes}))
+        else:
+            typer.echo(f"{file}")
+            for label, value in best:
+                typer.echo(f"  {100 * value:5.1f} %  {label}")
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Option(help="Name of a recipe; `astlib train --recipe list` shows them.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for checkpoints, model and record.")] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", help="Change a value of the recipe: --set epochs=5 (repeatable)."),
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with an unfinished run in the folder.")] = True,
+    workers: Annotated[int, typer.Option(min=0, help="Loader processes; 0 keeps all clips in memory.")] = 0,
+    precision: Annotated[str, typer.Option(help="no (float32), bf16 or fp16.")] = "no",
+    record: Annotated[bool, typer.Option(help="Copy the finished record into the ledger, results/runs/.")] = False,
+) -> None:
+    """Train by a recipe. The same command again continues an unfinished run."""
+    from .ledger import results_folder, table
+    from .recipes import RECIPES
+    from .train import fit
+
+    if recipe not in RECIPES:
+        if recipe != "list":
+            raise ValueError(f"no recipe {recipe!r}. Recipes: {', '.join(RECIPES)}")
+        for known in RECIPES.values():
+            typer.echo(
+                f"{known.name}: {known.model_size} on {known.dataset}, stride {known.fstride}, {known.epochs} epochs"
+            )
+        return
+    if out is None:
+        raise ValueError("--out is needed: the folder where checkpoints, model and record go")
+    chosen = RECIPES[recipe].replace(**dict(parse(change) for change in changes or []))
+    try:
+        run = fit(chosen, out, resume=resume, workers=workers, precision=precision)
+    except KeyboardInterrupt:
+        raise SystemExit(f"\nstopped; finished epochs are kept in {out}. The same command goes on from there") from None
+    typer.echo(table([run]))
+    typer.echo(f"model: {out / 'model'}   record: {out / 'run.json'}")
+    if record:
+        typer.echo(f"in the ledger: {run.save(results_folder() / 'runs')}")
+
+
+def parse(change: str) -> tuple[str, object]:
+    """`"lr=1e-4"` -> `("lr", 1e-4)`; what is not a Python literal is a string."""
+    name, equals, text = change.partition("=")
+    if not equals:
+        raise ValueError(f"--set wants name=value, found {change!r}")
+    try:
+        return name, ast.literal_eval(text)
+    except (ValueError, SyntaxError):  # a bare word: imagenet, scratch, a path
+        return name, text
+
+
+@app.command()
+def evaluate(
+    model: Model = EMBEDDED,
+    data: Annotated[str, typer.Option(help="esc50 or synthetic.")] = "esc50",
+    fold: Annotated[int, typer.Option(min=1, max=5, help="The fold to test on.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure a saved model on one fold of a data set."""
+    from . import train as training
+    from .model import AST
+
+    if data not in training.DATASETS:
+        raise ValueError(f"no data set {data!r}. Known: {', '.join(training.DATASETS)}")
+    ast_model = AST.from_pretrained(model)
+    test = training.DATASETS[data](fold=fold, split="test")
+    if ast_model.cfg.labels and list(ast_model.cfg.labels) != test.labels:
+        raise ValueError(
+            f"{model} knows the classes {', '.join(ast_model.cfg.labels[:3])} …, "
+            f"{data} has {', '.join(test.labels[:3])} …: a model can be measured only on the classes it was trained for"
+        )
+    result = training.evaluate(ast_model, test)
+    del result["logits"]
+    if as_json:
+        typer.echo(json.dumps({"model": model, "data": data, "fold": fold, "clips": len(test), **result}))
+        return
+    typer.echo(f"{model} on fold {fold} of {data}, {len(test)} clips")
+    for name, value in result.items():
+        typer.echo(f"  {name:26} {value:.4f}")
+
+
+data_app = typer.Typer(no_args_is_help=True, help="Which data sets are here, and whether they are whole.")
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """What astlib can read, and where it was found."""
+    from . import data
+
+    typer.echo(f"synthetic  embedded   {len(data.Synthetic(split='all'))} clips, made in code")
+    place = data.find("esc50")
+    typer.echo(f"esc50      {place or 'not found: set ASTLIB_DATA to the folder that holds esc50/'}")
+
+
+@data_app.command("check")
+def data_check(name: Annotated[str, typer.Argument(help="esc50 or synthetic.")]) -> None:
+    """Read every clip of a data set and report the ones that are missing or broken."""
+    from .train import DATASETS
+
+    if name not in DATASETS:
+        raise ValueError(f"no data set {name!r}. Known: {', '.join(DATASETS)}")
+    clips = DATASETS[name](split="all")
+    broken = []
+    for i in range(len(clips)):
+        try:
+            clips.waveform(i)
+        except AudioError as error:
+            broken.append(str(error))
+    for line in broken:
+        typer.echo(line)
+    typer.echo(f"{name}: {len(clips) - len(broken)} of {len(clips)} clips are whole, {len(clips.labels)} classes")
+    raise typer.Exit(1 if broken else 0)
+
+
+@app.command()
+def results(as_json: Annotated[bool, typer.Option("--json", help="One JSON line a run.")] = False) -> None:
+    """The ledger: every recorded run, and the paper's number beside it."""
+    from .ledger import Table, load_runs, paper, table
+
+    runs = load_runs()
+    if as_json:
+        for run in runs:
+            typer.echo(json.dumps({"id": run.id, "recipe": run.recipe, "metrics": run.metrics, "commit": run.commit}))
+        return
+    typer.echo(table(runs) if runs else "no run is recorded here")
+    rows = [[r["system"], r["data"], f"{r['value']} {r['unit']}", r["source"]] for r in paper()["rows"]]
+    typer.echo(f"\npublished\n{Table(['system', 'data', 'result', 'source'], rows)}")
+
+
+def main() -> None:
+    """Entry point: a person's mistake or a missing file ends in one line and exit status 2."""
+    try:
+        app()
+    except (
+        ValueError,
+        FileNotFoundError,
+        AudioError,
+        DataNotFound,
+        WeightsNotFound,
+        CheckpointError,
+    ) as error:
+        print(f"astlib: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""The other formats of the same network: the original's checkpoints and Hugging Face's port, both ways.
+
+The three agree on every operation. They differ in names, in whether query, key and value are one matrix or three,
+and in the epsilon of the norms: the original has 1e-6 in the encoder and 1e-5 in the head, Hugging Face one value for
+all, by default 1e-12. The head keeps its 1e-5 here, which moves logits by parts in 100,000.
+
+Chapter: notebooks/04_the_whole_ast.ipynb
+"""
+
+import re
+from pathlib import Path
+
+import torch
+
+from .model import AST, DEPTH, SIZES, ASTConfig
+
+# astlib's name -> the name inside the files that transformers writes. transformers 5 calls the modules differently in
+# memory, but saves and loads these; `_in_memory` below translates.
+_HF_PREFIX = "audio_spectrogram_transformer."
+_HF_NAMES = {
+    "cls_token": "embeddings.cls_token",
+    "dist_token": "embeddings.distillation_token",
+    "pos_embed": "embeddings.position_embeddings",
+    "patch_embed.proj": "embeddings.patch_embeddings.projection",
+    "norm": "layernorm",
+}
+_HF_BLOCK = {  # inside encoder.layer.N; attn.qkv is split in three
+    "norm1": "layernorm_before",
+    "norm2": "layernorm_after",
+    "attn.proj": "attention.output.dense",
+    "mlp.fc1": "intermediate.dense",
+    "mlp.fc2": "output.dense",
+}
+_HF_QKV = [f"attention.attention.{part}" for part in ("query", "key", "value")]
+_HF_HEAD = {"mlp_head.0": "classifier.layernorm", "mlp_head.1": "classifier.dense"}
+_MODERN = [  # (in memory since transformers 5, in files)
+    (r"(^|\.)layers\.(\d+)\.", r"\1encoder.layer.\2."),
+    (r"\.attention\.q_proj\.", ".attention.attention.query."),
+    (r"\.attention\.k_proj\.", ".attention.attention.key."),
+    (r"\.attention\.v_proj\.", ".attention.attention.value."),
+    (r"\.attention\.o_proj\.", ".attention.output.dense."),
+    (r"\.mlp\.fc1\.", ".intermediate.dense."),
+    (r"\.mlp\.fc2\.", ".output.dense."),
+]
+
+
+def _file_name(key: str) -> str:
+    """A key of a transformers model in memory -> the key that its files use (the same for transformers 4)."""
+    for pattern, replacement in _MODERN:
+        key = re.sub(pattern, replacement, key)
+    return key
+
+
+def state_to_huggingface(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """astlib's state dict -> keys of a Hugging Face AST file."""
+    out = {}
+    for key, value in state.items():
+        block = re.match(r"blocks\.(\d+)\.(.+)\.(weight|bias)$", key)
+        if block:
+            layer, name, kind = block.groups()
+            stem = f"{_HF_PREFIX}encoder.layer.{layer}."
+            if name == "attn.qkv":
+                for part, third in zip(_HF_QKV, value.chunk(3), strict=True):
+                    out[f"{stem}{part}.{kind}"] = third
+            else:
+                out[f"{stem}{_HF_BLOCK[name]}.{kind}"] = value
+        elif key.startswith("mlp_head"):
+            stem, kind = key.rsplit(".", 1)
+            out[f"{_HF_HEAD[stem]}.{kind}"] = value
+        elif key in _HF_NAMES:
+            out[_HF_PREFIX + _HF_NAMES[key]] = value
+        else:
+            stem, kind = key.rsplit(".", 1)
+            out[f"{_HF_PREFIX}{_HF_NAMES[stem]}.{kind}"] = value
+    return out
+
+
+def state_from_huggingface(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Keys of a Hugging Face AST, as in its files or as in memory -> astlib's state dict."""
+    state = {_file_name(key): value for key, value in state.items()}
+    names = {
+        **{_HF_PREFIX + theirs: ours for ours, theirs in _HF_NAMES.items()},
+        **{theirs: ours for ours, theirs in _HF_HEAD.items()},
+        **{
+            f"{_HF_PREFIX}encoder.layer.{layer}.{theirs}": f"blocks.{layer}.{ours}"
+            for layer in range(DEPTH)
+            for ours, theirs in _HF_BLOCK.items()
+        },
+    }
+    out = {}
+    for layer in range(DEPTH):
+        for kind in ("weight", "bias"):
+            parts = [f"{_HF_PREFIX}encoder.layer.{layer}.{part}.{kind}" for part in _HF_QKV]
+            if missing := [part for part in parts if part not in state]:
+                raise ValueError(f"not a Hugging Face AST of {DEPTH} layers: {missing[0]} is missing")
+            out[f"blocks.{layer}.attn.qkv.{kind}"] = torch.cat([state.pop(part) for part in parts])
+    for key, value in state.items():
+        stem, _, kind = key.rpartition(".")
+        ours = names.get(key) or (names.get(stem) and f"{names[stem]}.{kind}")
+        if ours is None:
+            raise ValueError(f"not a Hugging Face AST that astlib knows: unexpected parameter {key}")
+        out[ours] = value
+    return out
+
+
+def to_huggingface(model: AST):
+    """The same network as `transformers.ASTForAudioClassification`, float32, in eval mode.
+
+    Its configuration carries the labels, the grid, the norm's epsilon and whether it is multi-label, so that
+    transformers' pipeline takes sigmoid or softmax as it should. Raises ValueError for a one-token AST: Hugging Face's
+    port always has a class and a distillation token.
+    """
+    from transformers import ASTConfig as HFConfig
+    from transformers import ASTForAudioClassification
+
+    cfg = model.cfg
+    if cfg.prefix_tokens != 2 or cfg.patch[0] != cfg.patch[1]:
+        raise ValueError(
+            "Hugging Face's AST always has two prefix tokens and square patches; this one has "
+            f"{cfg.prefix_tokens} and {cfg.patch[0]}x{cfg.patch[1]}. "
+            "astlib.transfer.adapt(model, cfg.replace(prefix_tokens=2)) adds a token, which then needs training"
+        )
+    labels = cfg.labels or tuple(f"LABEL_{i}" for i in range(cfg.label_dim))
+    config = HFConfig(
+        hidden_size=cfg.dim,
+        num_hidden_layers=DEPTH,
+        num_attention_heads=cfg.heads,
+        intermediate_size=4 * cfg.dim,
+        layer_norm_eps=cfg.layer_norm_eps,
+        patch_size=cfg.patch[0],
+        frequency_stride=cfg.fstride,
+        time_stride=cfg.tstride,
+        max_length=cfg.input_tdim,
+        num_mel_bins=cfg.input_fdim,
+        id2label=dict(enumerate(labels)),
+        label2id={label: i for i, label in enumerate(labels)},
+        problem_type="multi_label_classification" if cfg.multi_label else "single_label_classification",
+    )
+    hf = ASTForAudioClassification(config)
+    theirs = state_to_huggingface(model.state_dict())
+    keys = {_file_name(key): key for key in hf.state_dict()}
+    hf.load_state_dict({keys[key]: value.detach().float().cpu() for key, value in theirs.items()})
+    return hf.eval()
+
+
+def from_huggingface(path_or_model) -> AST:
+    """A Hugging Face AST: a folder, a hub name ("MIT/ast-finetuned-audioset-10-10-0.4593"), or a model in memory.
+
+    The normalisation constants come from the folder's preprocessor_config.json; a model in memory keeps AudioSet's.
+    Raises ValueError if it is not one of the four sizes or its parameters are not those of an AST.
+    """
+    from transformers import ASTFeatureExtractor, ASTForAudioClassification
+
+    hf, extra = path_or_model, {}
+    if isinstance(path_or_model, str | Path):
+        hf = ASTForAudioClassification.from_pretrained(path_or_model)
+        try:
+            extractor = ASTFeatureExtractor.from_pretrained(path_or_model)
+            extra = {"mean": extractor.mean, "std": extractor.std}
+        except OSError:  # a folder of weights alone: the constants of AudioSet stay, as in transformers' own default
+            extra = {}
+    theirs = hf.config
+    shape = (theirs.hidden_size, theirs.num_attention_heads)
+    size = {value: name for name, value in SIZES.items()}.get(shape)  # base224 and base384 are one shape: base384
+    if size is None or theirs.num_hidden_layers != DEPTH:
+        raise ValueError(
+            f"astlib knows the widths and heads {sorted(set(SIZES.values()))} with {DEPTH} layers; "
+            f"found {shape} with {theirs.num_hidden_layers}"
+        )
+    cfg = ASTConfig(
+        label_dim=theirs.num_labels,
+        fstride=theirs.frequency_stride,
+        tstride=theirs.time_stride,
+        input_fdim=theirs.num_mel_bins,
+        input_tdim=theirs.max_length,
+        model_size=size,
+        patch=(theirs.patch_size, theirs.patch_size),
+        layer_norm_eps=theirs.layer_norm_eps,
+        multi_label=theirs.problem_type != "single_label_classification",
+        labels=tuple(theirs.id2label[i] for i in range(theirs.num_labels)),
+        **extra,
+    )
+    model = AST(cfg)
+    model.load_state_dict(state_from_huggingface(hf.state_dict()))
+    return model.eval()
+
+
+def load_original(path: str | Path, cfg: ASTConfig | None = None) -> AST:
+    """A checkpoint of the original repository (`.pth`, saved from DataParallel), without its dead ImageNet heads.
+
+    cfg: the grid, if it is not the file's AudioSet setting; by default stride 10 on 128 x 1024 with the file's classes.
+    The file is read with `weights_only=True`: nothing in it is executed.
+    Raises FileNotFoundError, or ValueError if the parameters are not an AST's or do not fit cfg.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = {key.removeprefix("module.").removeprefix("v."): value for key, value in state.items()}
+    state = {key: value for key, value in state.items() if not key.startswith(("head.", "head_dist."))}
+    if not {"cls_token", "dist_token", "pos_embed", "mlp_head.1.weight"} <= set(state):
+        raise ValueError(f"{path} is not a checkpoint of the original AST: it has {', '.join(list(state)[:4])} …")
+    label_dim, dim = state["mlp_head.1.weight"].shape
+    size = {width: name for name, (width, _) in SIZES.items()}.get(dim)
+    model = AST(cfg or ASTConfig(label_dim=label_dim, model_size=size))
+    if model.pos_embed.shape != state["pos_embed"].shape:
+        raise ValueError(
+            f"{path} has {state['pos_embed'].shape[1] - 2} patch tokens, the configuration "
+            f"{model.pos_embed.shape[1] - 2}: give the strides and frames it was trained with, "
+            "then change the grid with astlib.transfer.adapt"
+        )
+    model.load_state_dict(state)
+    return model.eval()

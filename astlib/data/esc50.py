@@ -1,0 +1,100 @@
+"""ESC-50: 2,000 clips of 5 s, 50 classes of environmental sound, 5 folds (Piczak, ACM Multimedia 2015).
+
+Chapter: notebooks/09_esc50.ipynb
+
+The folds are part of the data set: clips cut from one recording are in one fold, so training and test never
+share a recording. Results count only on them.
+"""
+
+import csv
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .. import audio
+from .base import AudioDataset, DataNotFound, find, folders, folds_of
+
+SUFFIXES = (".ogg", ".flac", ".wav")  # of two files for one clip, the later suffix counts
+HOW_TO_GET = (
+    "To get it: download https://github.com/karolpiczak/ESC-50 (about 600 MB), put its folders `audio` and "
+    "`meta` into a folder `esc50`, and set ASTLIB_DATA to the folder that holds `esc50`"
+)
+
+
+class ESC50(AudioDataset):
+    """The official folds: `fold` is for testing, the other four for training (original: prep_esc50.py:47-87).
+
+    Labels are the `category` column in the order of `target`. Audio is matched by stem, so a copy in wav,
+    flac or ogg will do, at any rate.
+
+    Args:
+        root: folder with meta/esc50.csv and audio/; None looks in $ASTLIB_DATA/esc50 and the user's cache.
+        fold: 1 to 5.
+        split: "train" (1,600 clips), "test" (400) or "all" (2,000), in the order of the official file.
+
+    Raises:
+        DataNotFound: no folder, no meta/esc50.csv, or clips missing; the message lists what.
+    """
+
+    name = "esc50"
+
+    def __init__(self, root: str | os.PathLike | None = None, fold: int = 1, split: str = "train"):
+        wanted = folds_of(fold, split)
+        root = find("esc50") if root is None else Path(root)
+        if root is None:
+            looked = " and ".join(str(folder) for folder in folders("esc50"))
+            raise DataNotFound(f"ESC-50 is not on this machine (looked in {looked}). {HOW_TO_GET}")
+        rows = _rows(root)
+        labels = dict(sorted((target, category) for _, _, target, category in rows))
+        rows = [row for row in rows if row[1] in wanted]
+        names = [name for name, *_ in rows]
+        files = _audio_files(root)
+        missing = [name for name in names if name not in files]
+        if missing or not names:
+            shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+            raise DataNotFound(
+                f"{root / 'audio'} lacks {len(missing)} of {len(names)} clips of ESC-50 ({shown}). "
+                + HOW_TO_GET
+            )
+        columns = torch.tensor([list(labels).index(target) for _, _, target, _ in rows])
+        super().__init__(
+            labels=list(labels.values()),
+            names=names,
+            targets=torch.nn.functional.one_hot(columns, len(labels)).float(),
+            folds=[fold for _, fold, _, _ in rows],
+            sources=[files[name] for name in names],
+        )
+
+    def read(self, source: Path) -> Tensor:
+        return audio.load(source, self.rate)
+
+    def fingerprint(self, source: Path) -> bytes:
+        return source.read_bytes()
+
+
+def _rows(root: Path) -> list[tuple[str, int, int, str]]:
+    """(stem, fold, target, category) of every line of the official list."""
+    path = root / "meta" / "esc50.csv"
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [
+                (Path(row["filename"]).stem, int(row["fold"]), int(row["target"]), row["category"])
+                for row in csv.DictReader(file)
+            ]
+    except OSError:
+        raise DataNotFound(f"{path} is not there or cannot be read. {HOW_TO_GET}") from None
+    except (KeyError, TypeError, ValueError):
+        rows = []
+    if not rows:
+        raise DataNotFound(f"{path} is not the official list: filename, fold, target, category. {HOW_TO_GET}")
+    return rows
+
+
+def _audio_files(root: Path) -> dict[str, Path]:
+    folder = root / "audio"
+    if not folder.is_dir():
+        return {}
+    files = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES]
+    return {file.stem: file for file in sorted(files, key=lambda file: SUFFIXES.index(file.suffix.lower()))}

@@ -1,0 +1,227 @@
+"""The ledger: what was run, on what, with what result, and what the paper says beside it.
+
+A record is written when a run is finished, and it carries its provenance: commit, every parameter, hashes of data and
+weights, hardware, versions, seed and time. No number of ours in the book comes from anywhere else.
+
+Chapter: notebooks/09_esc50.ipynb
+"""
+
+import hashlib
+import html
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import torch
+
+PACKAGES = ("torch", "numpy", "accelerate", "safetensors", "soundfile", "soxr", "timm")
+
+
+@dataclass
+class Run:
+    """One finished run, `results/runs/<id>.json`.
+
+    wall_seconds: training and evaluation, summed over the epochs. throughput: training clips a second.
+    peak_memory: bytes, of the process on CPU and of the accelerator otherwise. epochs: one entry each, with loss,
+    learning rate, seconds and metrics. metrics: the final ones and the rule that selected their epoch.
+    """
+
+    id: str
+    commit: str | None
+    dirty: bool | None
+    recipe: str
+    parameters: dict
+    data: dict
+    weights: dict
+    seed: int
+    hardware: dict
+    versions: dict
+    started: str
+    wall_seconds: float = 0.0
+    throughput: float = 0.0
+    peak_memory: int = 0
+    epochs: list[dict] = field(default_factory=list)
+    metrics: dict = field(default_factory=dict)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `<folder>/<id>.json`, whole or not at all."""
+        path = Path(folder) / f"{self.id}.json"
+        write_json(path, asdict(self))
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Run":
+        """Read a record. Raises ValueError that names the file if it is not one."""
+        path = Path(path)
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if missing := [f.name for f in fields(cls) if f.name not in content]:
+                raise ValueError(f"it lacks {', '.join(missing)}")
+            return cls(**content)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path} is not a run record: {error}") from error
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write a file by renaming a finished temporary one, so that a kill never leaves half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(json.dumps(content, indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def results_folder() -> Path:
+    """Where the records are: `results/` of a checkout, or the copy inside an installed wheel."""
+    here = Path(__file__).resolve().parent
+    return here / "_results" if (here / "_results").is_dir() else here.parent / "results"
+
+
+def load_runs(folder: str | Path | None = None, **parameters) -> list[Run]:
+    """All records whose parameters have the given values, ordered by id: `load_runs(recipe="esc50-tiny", fold=1)`.
+
+    `recipe` is compared with the record's recipe, any other name with its `parameters`.
+    """
+    runs = [Run.load(path) for path in sorted((Path(folder or results_folder() / "runs")).glob("*.json"))]
+    wanted = {("name" if key == "recipe" else key): value for key, value in parameters.items()}
+    return [run for run in runs if all(run.parameters.get(key) == value for key, value in wanted.items())]
+
+
+def paper() -> dict:
+    """The published numbers, `results/paper.json`: table -> row -> value, spread, unit and source."""
+    return json.loads((results_folder() / "paper.json").read_text(encoding="utf-8"))
+
+
+class Table:
+    """Rows of text with a header: plain in a terminal, HTML in a notebook."""
+
+    def __init__(self, header: list[str], rows: list[list]):
+        self.header = header
+        self.rows = [["" if cell is None else str(cell) for cell in row] for row in rows]
+
+    def __repr__(self) -> str:
+        lines = [self.header, *self.rows]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(self.header))]
+        text = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        ]
+        return "\n".join([text[0], "-" * (sum(widths) + 2 * len(widths) - 2), *text[1:]])
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th scope='col'>{html.escape(cell)}</th>" for cell in self.header)
+        body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in self.rows)
+        return f"<table class='ledger'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def table(runs: list[Run]) -> Table:
+    """Runs side by side: what was run, what came out, on what, in how long, from which commit."""
+    rows = []
+    for run in runs:
+        p, metric = run.parameters, run.parameters["metric"]
+        rows.append([
+            run.id, p["model_size"], p["init"], f"{p['fstride']}x{p['tstride']}", p["fold"], run.seed, len(run.epochs),
+            f"{metric} {100 * run.metrics[metric]:.1f} % ({run.metrics['rule']})",
+            run.hardware["name"], f"{run.wall_seconds / 60:.0f} min",
+            f"{(run.commit or 'unknown')[:8]}{' (with changes)' if run.dirty else ''}",
+        ])  # fmt: skip
+    header = [
+        "run",
+        "model",
+        "start",
+        "stride",
+        "fold",
+        "seed",
+        "epochs",
+        "result",
+        "hardware",
+        "time",
+        "commit",
+    ]
+    return Table(header, rows)
+
+
+def run_id(parameters: dict, data: dict, weights: dict) -> str:
+    """A name that a reader understands, with a hash of all that decides the result: equal runs have equal ids."""
+    decisive = json.dumps([parameters, data, weights], sort_keys=True)
+    digest = hashlib.sha256(decisive.encode()).hexdigest()[:8]
+    p = parameters
+    init = p["init"] if p["init"] in ("imagenet", "scratch") else "ast"
+    return f"{p['name']}-{init}-stride{p['fstride']}-fold{p['fold']}-seed{p['seed']}-{digest}"
+
+
+def weights_hash(state: dict[str, torch.Tensor]) -> str:
+    """sha256 over names and values of a state dict, whatever file or hub it came from."""
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        digest.update(key.encode())
+        digest.update(state[key].detach().cpu().contiguous().float().numpy().tobytes())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def git_state() -> tuple[str | None, bool | None]:
+    """Commit of the checkout that astlib runs from, and whether tracked files differ; (None, None) outside of one."""
+    here = Path(__file__).resolve().parent
+    try:
+        if Path(_git(here, "rev-parse", "--show-toplevel")) != here.parent:
+            return None, None  # an installed copy that happens to lie in somebody's own repository
+        return _git(here, "rev-parse", "HEAD"), bool(_git(here, "status", "--porcelain", "--untracked-files=no"))
+    except (
+        OSError,
+        subprocess.CalledProcessError,
+    ):  # no git, or an installed wheel: the record says "unknown"
+        return None, None
+
+
+def _git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", "-C", folder, *words], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def hardware(device: torch.device, processes: int = 1) -> dict:
+    """What the run ran on: kind and name of the device, how many, cores and memory of the machine."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+        memory = torch.cuda.get_device_properties(device).total_memory
+    else:
+        name = _cpu_name()
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "device": device.type,
+        "name": name,
+        "count": processes,
+        "cores": cores,
+        "memory_gib": round(memory / 2**30),
+    }
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] \
+        if cpuinfo.is_file() else []  # fmt: skip
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def versions() -> dict:
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: what the accelerator held at most, or on a CPU the largest resident size of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource  # POSIX only; on Linux the unit is KiB, on macOS bytes
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if platform.system() == "Darwin" else 1024 * peak

@@ -1,0 +1,271 @@
+"""The figures of the chapters, in one house style.
+
+Every function takes arrays or tensors, draws on `ax` (or on a new figure) and returns the figure. Nothing
+here uses pyplot: no window opens, no back end is chosen, and a figure that ends a cell is shown once.
+
+Chapters: notebooks/01_sound_to_spectrogram.ipynb (waveform, mel, filterbank),
+notebooks/02_spectrogram_to_tokens.ipynb (patches), notebooks/05_pictures_to_sound.ipynb
+(position_similarity), notebooks/09_esc50.ipynb (curves, confusion).
+"""
+
+import io
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from .frontend import LOW_HZ, hz_to_mel
+
+# Okabe and Ito's palette: distinct for every common kind of colour vision. Yellow is left out of the line
+# colours, it vanishes on a light card.
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+LINES = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK]
+INK, GRID, CARD = "#22262B", "#D9DCE0", "#FFFFFF"  # CARD is opaque: the figure stays readable on a dark page
+WIDTH = 6.0  # inches; with 11.5 pt text a label is still about 9 px high on a 390 px phone
+
+STYLE = {
+    "figure.dpi": 116, "figure.facecolor": CARD, "savefig.facecolor": CARD,
+    "axes.facecolor": CARD, "axes.edgecolor": INK, "axes.labelcolor": INK, "axes.titlecolor": INK,
+    "text.color": INK, "xtick.color": INK, "ytick.color": INK,
+    "font.family": "DejaVu Sans", "font.size": 11.5, "axes.titlesize": 11.5, "axes.labelsize": 11.5,
+    "xtick.labelsize": 10.5, "ytick.labelsize": 10.5, "legend.fontsize": 10.5, "legend.frameon": False,
+    "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
+    "axes.prop_cycle": matplotlib.cycler(color=LINES), "lines.linewidth": 1.8,
+    "axes.grid": False, "grid.color": GRID, "image.cmap": "magma",
+}  # fmt: skip
+
+
+class Plot(Figure):
+    """A figure that shows itself as a PNG at the end of a cell, with or without pyplot's hooks."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self)
+
+
+def style() -> dict:
+    """Make the house style the current one and return it. `figure` calls it, so every figure here has it."""
+    matplotlib.rcParams.update(STYLE)
+    return STYLE
+
+
+def figure(height: float = 3.0, rows: int = 1, cols: int = 1, **subplots):
+    """A new figure in the house style, as wide as the book's text: (figure, axes). `height` is in inches."""
+    style()
+    fig = Plot(figsize=(WIDTH, height), layout="constrained")
+    return fig, fig.subplots(rows, cols, **subplots)
+
+
+def png(fig: Figure) -> bytes:
+    """The figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=fig.dpi)
+    return buffer.getvalue()
+
+
+def _array(values) -> np.ndarray:
+    if hasattr(values, "detach"):  # a tensor: on a GPU, or one that carries a gradient
+        values = values.detach().cpu()
+    return np.asarray(values)
+
+
+def _matrix(values, what: str) -> np.ndarray:
+    array = _array(values)
+    if array.ndim == 3 and len(array) == 1:
+        array = array[0]
+    if array.ndim != 2:
+        raise ValueError(f"expected one {what}, found shape {array.shape}: draw one item of a batch")
+    return array
+
+
+def waveform(samples, rate: int = 16_000, ax=None, title: str = "", color: str = BLUE) -> Figure:
+    """Air pressure against time. samples: (samples,), in [-1, 1]; the time axis is in seconds."""
+    ax = ax or figure(2.2)[1]
+    samples = _array(samples)
+    ax.plot(np.arange(len(samples)) / rate, samples, color=color, linewidth=0.7)
+    ax.set(xlabel="time (s)", ylabel="pressure", title=title, xlim=(0, len(samples) / rate))
+    ax.axhline(0, color=GRID, linewidth=0.8, zorder=0)
+    return ax.figure
+
+
+def mel_bin_of(hz, n_mels: int = 128, rate: int = 16_000) -> np.ndarray:
+    """Where a frequency in Hz lies on the axis of mel bins: bin m has its centre at m."""
+    low, high, mels = (hz_to_mel(torch.as_tensor(f, dtype=torch.float64)) for f in (LOW_HZ, rate / 2, hz))
+    return ((mels - low) / (high - low) * (n_mels + 1) - 1).numpy()
+
+
+def mel(values, ax=None, title: str = "", colorbar: bool = True, limits=None, hop: float = 0.010,
+        label: str = "natural log of energy") -> Figure:
+    """A log-mel spectrogram. values: (frames, mels); the colour range is `limits`, the hop is in seconds.
+
+    The left axis counts mel bins, the right axis gives their centre frequencies in Hz.
+    """
+    ax = ax or figure(3.0)[1]
+    values = _matrix(values, "spectrogram (frames, mels)")
+    frames, mels = values.shape
+    low, high = limits or (values.min(), values.max())
+    image = ax.imshow(values.T, origin="lower", aspect="auto", interpolation="nearest", vmin=low, vmax=high,
+                      extent=(0, frames * hop, -0.5, mels - 0.5))
+    ax.set(xlabel="time (s)", ylabel="mel bin", title=title, yticks=np.arange(0, mels, max(1, mels // 4)))
+    ticks = [100, 500, 1000, 2000, 4000]
+    side = ax.secondary_yaxis("right")
+    side.set_yticks(mel_bin_of(ticks, mels), [f"{t / 1000:g} kHz" if t >= 1000 else f"{t} Hz" for t in ticks])
+    if colorbar:
+        bar = ax.figure.colorbar(image, ax=ax, pad=0.02, aspect=25)
+        bar.set_label(label)
+        bar.outline.set_visible(False)
+    return ax.figure
+
+
+def filterbank(weights, rate: int = 16_000, ax=None, title: str = "", highlight=()) -> Figure:
+    """The triangles of a mel filter bank. weights: (mels, bins), bins evenly spaced up to half the rate.
+
+    `highlight` names the filters to colour.
+    """
+    ax = ax or figure(2.6)[1]
+    weights = _matrix(weights, "filter bank (mels, bins)")
+    hz = np.arange(weights.shape[1]) * rate / (2 * (weights.shape[1] - 1))
+    colours = dict(zip(highlight, LINES[1:], strict=False))
+    for index, row in enumerate(weights):
+        chosen = index in colours
+        ax.plot(hz, row, color=colours.get(index, SKY), linewidth=2.2 if chosen else 0.9,
+                zorder=3 if chosen else 2, label=f"filter {index}" if chosen else None)
+    ax.set(xlabel="frequency (Hz)", ylabel="weight", title=title, xlim=(0, hz[-1]), ylim=(0, 1.05))
+    if colours:
+        ax.legend()
+    return ax.figure
+
+
+def patches(values, stride=(10, 10), patch=(16, 16), highlight=(0, 0), ax=None, title: str = "",
+            limits=None) -> Figure:
+    """The windows that become tokens, over a spectrogram (frames, mels). stride, patch: (frequency, time).
+
+    Every window is outlined; the highlighted one (its row and column in the token grid) and its next
+    neighbours in time and in frequency are coloured. Axes count frames and mel bins.
+    """
+    ax = ax or figure(3.6)[1]
+    values = _matrix(values, "spectrogram (frames, mels)")
+    frames, mels = values.shape
+    low, high = limits or (values.min(), values.max())
+    ax.imshow(values.T, origin="lower", aspect="auto", interpolation="nearest", vmin=low, vmax=high,
+              extent=(0, frames, 0, mels))
+    rows, cols = (mels - patch[0]) // stride[0] + 1, (frames - patch[1]) // stride[1] + 1
+    near = {(0, 0): ORANGE, (0, 1): SKY, (1, 0): GREEN}
+    for f in range(rows):
+        for t in range(cols):
+            colour = near.get((f - highlight[0], t - highlight[1]))
+            ax.add_patch(Rectangle(
+                (t * stride[1], f * stride[0]), patch[1], patch[0], facecolor="none",
+                edgecolor=colour or "white", linewidth=2.6 if colour else 0.6, alpha=1.0 if colour else 0.55,
+                zorder=3 if colour else 2))
+    ax.set(xlabel="frame", ylabel="mel bin", title=title, xlim=(0, frames), ylim=(0, mels))
+    ax.set_yticks(np.arange(0, mels + 1, max(1, mels // 4)))
+    return ax.figure
+
+
+def position_similarity(pos_embed, grid, prefix: int, rows: int = 4, cols: int = 6, origin: str = "lower",
+                        title: str = "") -> Figure:
+    """How alike the position embeddings are: one small map for each of rows x cols chosen positions.
+
+    pos_embed: (1, prefix + f*t, dim) with grid = (f, t), flattened frequency-major. A map shows the cosine
+    similarity of the position in the ring with every other one. origin "lower" puts low frequencies at the
+    bottom, "upper" keeps the top of a picture at the top.
+    """
+    pos = _array(pos_embed).astype(np.float64)
+    f, t = grid
+    if pos.ndim != 3 or pos.shape[1] != prefix + f * t:
+        raise ValueError(f"expected pos_embed (1, {prefix} + {f}*{t}, dim), found shape {pos.shape}")
+    pos = pos[0, prefix:]
+    pos = pos / np.linalg.norm(pos, axis=1, keepdims=True).clip(min=1e-12)
+    rows, cols = min(rows, f), min(cols, t)
+    # the middle of `rows` equal bands, so that the chosen positions stay off the border
+    chosen_f = ((np.arange(rows) + 0.5) * f / rows).astype(int)
+    chosen_t = ((np.arange(cols) + 0.5) * t / cols).astype(int)
+    index = chosen_f[:, None] * t + chosen_t[None, :]
+    maps = (pos[index.ravel()] @ pos.T).reshape(rows, cols, f, t)
+    cell = WIDTH / cols * min(max(f / t, 0.45), 1.0)
+    fig, axes = figure(rows * cell + 0.9, rows, cols, squeeze=False)
+    low, high = np.percentile(maps, 1), np.percentile(maps[maps < 0.999], 99.5)
+    order = range(rows) if origin == "upper" else range(rows - 1, -1, -1)
+    for place, row in enumerate(order):
+        for col in range(cols):
+            ax = axes[place, col]
+            image = ax.imshow(maps[row, col], origin=origin, vmin=low, vmax=high, cmap="viridis",
+                              aspect="auto")
+            ax.plot(chosen_t[col], chosen_f[row], "o", markersize=6, markerfacecolor="none",
+                    markeredgecolor="white")
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+    bar = fig.colorbar(image, ax=axes, orientation="horizontal", aspect=50, pad=0.03)
+    bar.set_label("cosine similarity with the position in the ring")
+    bar.outline.set_visible(False)
+    if title:
+        fig.suptitle(title, x=0.02, ha="left", fontsize=STYLE["axes.titlesize"])
+    return fig
+
+
+def _spread(positions, gap: float) -> list[float]:
+    """Push numbers apart until neighbours are at least `gap` from each other, keeping their order."""
+    order = np.argsort(positions)
+    placed = np.asarray(positions, dtype=float)[order]
+    for i in range(1, len(placed)):
+        placed[i] = max(placed[i], placed[i - 1] + gap)
+    out = np.empty_like(placed)
+    out[order] = placed
+    return out.tolist()
+
+
+def curves(runs, ylabel: str = "accuracy (%)", reference=None, ax=None, title: str = "",
+           limits=None) -> Figure:
+    """Learning curves of several runs, each labelled at its own end.
+
+    runs: {label: values of epoch 1, 2, ...}; reference: {label: value} for published numbers, drawn as dashed
+    lines; limits: the range of the y axis.
+    """
+    if not runs:
+        raise ValueError("expected at least one run, found none: pass {label: [value of epoch 1, ...]}")
+    ax = ax or figure(3.4)[1]
+    ends = []
+    for number, (label, values) in enumerate(runs.items()):
+        values, colour = _array(values).astype(float), LINES[number % len(LINES)]
+        epochs = np.arange(1, len(values) + 1)
+        ax.plot(epochs, values, color=colour, marker="o", markersize=3.5)
+        ends.append((values[-1], f" {label}", colour))
+    longest = max(len(_array(values)) for values in runs.values())
+    for label, value in (reference or {}).items():
+        ax.axhline(value, color=INK, linewidth=1.0, linestyle=(0, (5, 4)))
+        ends.append((value, f" {label}", INK))
+    ax.set(xlabel="epoch", ylabel=ylabel, title=title, xlim=(0.8, longest + 0.2))
+    if limits:
+        ax.set_ylim(limits)
+    bottom, top = ax.get_ylim()
+    heights = _spread([value for value, _, _ in ends], (top - bottom) * 0.075)
+    for (_, label, colour), y in zip(ends, heights, strict=True):
+        ax.annotate(label, (1.0, y), xycoords=("axes fraction", "data"), color=colour, va="center",
+                    fontsize=STYLE["legend.fontsize"])
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.grid(axis="y")
+    ax.set_axisbelow(True)
+    return ax.figure
+
+
+def confusion(matrix, labels, ax=None, title: str = "") -> Figure:
+    """Which class was taken for which. matrix: (classes, classes) counts, a row is the true class."""
+    counts = _matrix(matrix, "confusion matrix (classes, classes)")
+    if counts.shape != (len(labels), len(labels)):
+        raise ValueError(f"expected a square for {len(labels)} labels, found shape {counts.shape}")
+    ax = ax or figure(2.0 + 0.34 * min(len(labels), 12))[1]
+    share = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    ax.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
+    ax.set_yticks(range(len(labels)), labels)
+    ax.set(xlabel="predicted", ylabel="true", title=title)
+    ax.spines[:].set_visible(False)
+    if len(labels) <= 12:
+        for (row, col), count in np.ndenumerate(counts):
+            if count:
+                ax.text(col, row, f"{count:g}", ha="center", va="center", fontsize=9.5,
+                        color="white" if share[row, col] > 0.5 else INK)
+    return ax.figure

@@ -1,0 +1,133 @@
+"""From a file to classes, in Python and on the command line."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from typer.testing import CliRunner
+
+from astlib import AST, ASTConfig
+from astlib.cli import app, parse
+from astlib.data import Synthetic
+from astlib.predict import predict, probabilities, windows
+
+CFG = ASTConfig(
+    label_dim=3, labels=("a", "b", "c"), model_size="tiny224", fstride=16, tstride=16, input_tdim=128, multi_label=False
+)
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("model")
+    AST(CFG).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clips") / "tone.wav"
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * 440 * np.arange(44_100 * 2) / 44_100), 44_100)
+    return path
+
+
+def main(monkeypatch, *words):
+    """The real entry point, so that errors take the way a person sees them."""
+    import astlib.cli
+
+    monkeypatch.setattr("sys.argv", ["astlib", *map(str, words)])
+    with pytest.raises(SystemExit) as stop:
+        astlib.cli.main()
+    return stop.value.code
+
+
+def test_probabilities_sum_to_one_for_one_of_many(model):
+    values = probabilities(AST.from_pretrained(model), torch.randn(16_000) * 0.1)
+    assert values.shape == (3,) and values.sum().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_multi_label_model_gives_sigmoids():
+    model = AST(CFG.replace(multi_label=True)).eval()
+    values = probabilities(model, torch.randn(16_000) * 0.1)
+    assert ((values > 0) & (values < 1)).all() and abs(values.sum().item() - 1) > 1e-3
+
+
+@pytest.mark.parametrize("frames", [1, 127, 128, 129, 191, 192, 193, 256, 1000])
+def test_windows_cover_every_frame_and_end_with_the_sound(frames):
+    mel = torch.arange(1, frames + 1).float()[:, None].expand(-1, 2)
+    parts = windows(mel, 128)
+    assert parts.shape[1:] == (128, 2)
+    assert set(parts[..., 0].flatten().tolist()) - {0.0} == set(range(1, frames + 1))
+    if frames >= 128:
+        assert parts[-1, -1, 0] == frames
+
+
+def test_a_long_recording_is_the_mean_of_its_windows(model):
+    ast = AST.from_pretrained(model)
+    clip = Synthetic(split="test").waveform(0)
+    long = probabilities(ast, clip)
+    assert long.shape == (3,) and not torch.allclose(long, probabilities(ast, clip[:20_000]))
+
+
+def test_predict_is_sorted_and_named(model):
+    found = predict(AST.from_pretrained(model), torch.randn(16_000) * 0.1, top=2)
+    assert len(found) == 2 and found[0][1] >= found[1][1] and {label for label, _ in found} <= {"a", "b", "c"}
+
+
+def test_cli_predict_as_text_and_json(model, clip):
+    text = runner.invoke(app, ["predict", str(clip), "--model", str(model), "--top", "2"])
+    assert text.exit_code == 0 and text.stdout.count("%") == 2
+    line = runner.invoke(app, ["predict", str(clip), "--model", str(model), "--json"])
+    found = json.loads(line.stdout)
+    assert found["file"] == str(clip) and len(found["classes"]) == 3
+
+
+def test_cli_predict_goes_on_after_a_broken_file(model, clip, tmp_path):
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"not a sound")
+    result = runner.invoke(app, ["predict", str(broken), str(clip), "--model", str(model)])
+    assert result.exit_code == 1 and str(clip) in result.stdout and "broken.wav" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_cli_mistakes_end_in_one_line(monkeypatch, capsys, tmp_path, clip):
+    for words, expected in [
+        (["predict", clip, "--model", tmp_path], "no model at"),
+        (["train", "--recipe", "nope", "--out", tmp_path], "no recipe 'nope'. Recipes: esc50"),
+        (["train", "--recipe", "synthetic"], "--out is needed"),
+        (["train", "--recipe", "synthetic", "--out", tmp_path, "--set", "epoch=1"], "has no epoch"),
+        (["train", "--recipe", "synthetic", "--out", tmp_path, "--set", "epochs"], "name=value"),
+        (["evaluate", "--data", "nope"], "no data set 'nope'"),
+    ]:
+        assert main(monkeypatch, *words) == 2
+        error = capsys.readouterr().err
+        assert expected in error and "Traceback" not in error and len(error.strip().splitlines()) == 1
+
+
+def test_cli_train_runs_resumes_and_prints_where_things_are(tmp_path):
+    words = ["train", "--recipe", "synthetic", "--out", str(tmp_path / "run")]
+    for change in ("epochs=1", "init=scratch", "input_tdim=64", "timem=8"):
+        words += ["--set", change]
+    first = runner.invoke(app, words)
+    assert first.exit_code == 0, first.output
+    assert "accuracy" in first.stdout and "run.json" in first.stdout
+    again = runner.invoke(app, words)
+    assert again.exit_code == 0 and again.stdout == first.stdout
+
+
+def test_cli_data_and_results():
+    assert "synthetic  embedded   400 clips" in runner.invoke(app, ["data", "list"]).stdout
+    check = runner.invoke(app, ["data", "check", "synthetic"])
+    assert check.exit_code == 0 and "400 of 400 clips are whole, 10 classes" in check.stdout
+    assert "AST-S (base, ImageNet)" in runner.invoke(app, ["results"]).stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("lr=1e-4", ("lr", 1e-4)), ("init=scratch", ("init", "scratch")), ("betas=(0.9, 0.99)", ("betas", (0.9, 0.99)))],
+)
+def test_changes_are_python_literals_or_words(text, value):
+    assert parse(text) == value
