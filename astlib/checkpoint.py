@@ -21,6 +21,10 @@ class CheckpointError(RuntimeError):
     """A checkpoint is there but cannot be used: it says which and why."""
 
 
+class TrainingStopped(RuntimeError):
+    """The run cannot go on; the message says at which step, why, and what was saved."""
+
+
 def save(out: str | Path, epoch: int, model: AST, optimizer: torch.optim.Optimizer, history: dict) -> Path:
     """Write `out/epoch-NNN` (weights, optimizer, history) and remove the earlier ones.
 

@@ -15,9 +15,8 @@ from typing import Annotated
 import typer
 
 from .audio import AudioError
-from .checkpoint import CheckpointError
-from .data.base import DataNotFound
-from .transfer import WeightsNotFound
+from .checkpoint import CheckpointError, TrainingStopped
+from .data.fetch import FetchError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -154,7 +153,18 @@ def data_list() -> None:
 
     typer.echo(f"synthetic  embedded   {len(data.Synthetic(split='all'))} clips, made in code")
     place = data.find("esc50")
-    typer.echo(f"esc50      {place or 'not found: set ASTLIB_DATA to the folder that holds esc50/'}")
+    hint = "not found: `astlib data fetch esc50`, or set ASTLIB_DATA to the folder that holds esc50/"
+    typer.echo(f"esc50      {place or hint}")
+
+
+@data_app.command("fetch")
+def data_fetch(name: Annotated[str, typer.Argument(help="esc50.")]) -> None:
+    """Download a data set into the user's cache, verified. The same command goes on after a cut."""
+    from .data.fetch import SOURCES, fetch
+
+    if name in SOURCES:
+        typer.echo(f"{name}: {SOURCES[name].size}, {SOURCES[name].licence}")
+    typer.echo(f"{name} is in {fetch(name)}")
 
 
 @data_app.command("check")
@@ -196,14 +206,7 @@ def main() -> None:
     """Entry point: a person's mistake or a missing file ends in one line and exit status 2."""
     try:
         app()
-    except (
-        ValueError,
-        FileNotFoundError,
-        AudioError,
-        DataNotFound,
-        WeightsNotFound,
-        CheckpointError,
-    ) as error:
+    except (ValueError, OSError, FetchError, CheckpointError, TrainingStopped) as error:
         print(f"astlib: {error}", file=sys.stderr)
         raise SystemExit(2) from None
 

@@ -221,7 +221,11 @@ def peak_memory(device: torch.device) -> int:
     """Bytes: what the accelerator held at most, or on a CPU the largest resident size of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    import resource  # POSIX only; on Linux the unit is KiB, on macOS bytes
+    if platform.system() == "Windows":
+        import psutil  # comes with accelerate
+
+        return psutil.Process().memory_info().peak_wset
+    import resource  # on Linux the unit is KiB, on macOS bytes
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if platform.system() == "Darwin" else 1024 * peak

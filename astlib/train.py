@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 
 from . import checkpoint, ledger, metrics, transfer
 from .augment import mixup, spec_augment
+from .checkpoint import TrainingStopped
 from .data import ESC50, AudioDataset, Synthetic, collate
 from .frontend import LogMel, normalise, pad_or_cut
 from .ledger import Run
@@ -32,10 +33,6 @@ from .recipes import Recipe
 
 DATASETS = {"esc50": ESC50, "synthetic": Synthetic}
 PRECISIONS = {"no": "float32", "bf16": "bfloat16 mixed", "fp16": "float16 mixed"}
-
-
-class TrainingStopped(RuntimeError):
-    """The run cannot go on; the message says at which step, why, and what was saved."""
 
 
 def generator(seed: int, epoch: int, step: int = 0) -> torch.Generator:

@@ -18,8 +18,8 @@ from .base import AudioDataset, DataNotFound, find, folders, folds_of
 
 SUFFIXES = (".ogg", ".flac", ".wav")  # of two files for one clip, the later suffix counts
 HOW_TO_GET = (
-    "To get it: download https://github.com/karolpiczak/ESC-50 (about 600 MB), put its folders `audio` and "
-    "`meta` into a folder `esc50`, and set ASTLIB_DATA to the folder that holds `esc50`"
+    "To get it: `astlib data fetch esc50` (about 600 MB), or put the folders `audio` and `meta` of "
+    "https://github.com/karolpiczak/ESC-50 into a folder `esc50` and set ASTLIB_DATA to the folder that holds it"
 )
 
 
