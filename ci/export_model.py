@@ -22,8 +22,8 @@ pipeline_tag: audio-classification
 ---
 # {name}
 
-An Audio Spectrogram Transformer of size {model_size} ({parameters:.2f} M parameters) that tells the {classes} classes of
-ESC-50 apart. Trained by this project, with its own recipe; it is what `astlib predict` uses if no model is named.
+An Audio Spectrogram Transformer of size {model_size} ({parameters:.2f} M parameters) that tells the {classes} classes
+of ESC-50 apart. Trained by this project, with its own recipe; it is what `astlib predict` uses if no model is named.
 
 | | |
 |---|---|
@@ -50,8 +50,8 @@ print(predict(model, astlib.audio.load("a_sound.wav")))
 ## What it is not for
 
 It always names one of its {classes} classes, also for a sound that is none of them. It has heard {train_clips} clips of
-five seconds, so treat its probabilities as rough. Fold {fold} was never trained on; clips of the other folds were, so only
-fold {fold} may be used to measure it.
+five seconds, so treat its probabilities as rough. Fold {fold} was never trained on; clips of the other folds were, so
+only fold {fold} may be used to measure it.
 
 ## Licence
 
