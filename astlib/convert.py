@@ -9,6 +9,7 @@ Chapter: notebooks/04_the_whole_ast.ipynb
 
 import re
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 
@@ -190,12 +191,20 @@ def load_original(path: str | Path, cfg: ASTConfig | None = None) -> AST:
 
     cfg: the grid, if it is not the file's AudioSet setting; by default stride 10 on 128 x 1024 with the file's classes.
     The file is read with `weights_only=True`: nothing in it is executed.
-    Raises FileNotFoundError, or ValueError if the parameters are not an AST's or do not fit cfg.
+    Raises FileNotFoundError, or ValueError if it cannot be read, is not an AST's, or does not fit cfg.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, UnpicklingError) as error:  # cut short, no checkpoint, or with code inside
+        raise ValueError(
+            f"{path} cannot be read as a checkpoint: the download may be incomplete, or it holds more than tensors "
+            f"({type(error).__name__})"
+        ) from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} is not a checkpoint of the original AST: it holds a {type(state).__name__}")
     state = {key.removeprefix("module.").removeprefix("v."): value for key, value in state.items()}
     state = {key: value for key, value in state.items() if not key.startswith(("head.", "head_dist."))}
     if not {"cls_token", "dist_token", "pos_embed", "mlp_head.1.weight"} <= set(state):

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-FRAME_SECONDS = 0.025
-HOP_SECONDS = 0.010
+FRAME_MS = 25
+HOP_MS = 10
 PREEMPHASIS = 0.97
 LOW_HZ = 20.0
 FLOOR = torch.finfo(torch.float32).eps  # power below it counts as silence: ln(eps) = -15.942
+CPU_SAMPLES = 320_000  # worked on at a time
 WINDOWS = {"hann": torch.hann_window, "hamming": torch.hamming_window}
 
 
@@ -73,8 +74,8 @@ class LogMel(nn.Module):
         if sample_rate < 1000:
             raise ValueError(f"sample_rate must be in Hz and at least 1000, got {sample_rate}")
         self.n_mels, self.sample_rate, self.window_name = n_mels, sample_rate, window
-        self.frame_samples = int(sample_rate * FRAME_SECONDS)
-        self.hop_samples = int(sample_rate * HOP_SECONDS)
+        self.frame_samples = sample_rate * FRAME_MS // 1000
+        self.hop_samples = sample_rate * HOP_MS // 1000
         self.n_fft = 1 << (self.frame_samples - 1).bit_length()
         taper = WINDOWS[window](self.frame_samples, periodic=False, dtype=torch.float64)
         # Not persistent: they follow from the three arguments, and checkpoints hold what was learned.
@@ -100,15 +101,21 @@ class LogMel(nn.Module):
         """
         waveforms = self._checked(waveforms)
         counts = None if lengths is None else self._frame_counts(waveforms, lengths)
+        batch, samples = waveforms.shape
+        # On a CPU a few clips at a time stay in its cache; every step over a whole batch would leave it.
+        rows = max(1, CPU_SAMPLES // samples) if waveforms.device.type == "cpu" else batch
         with torch.autocast(waveforms.device.type, enabled=False):
-            frames = waveforms.unfold(-1, self.frame_samples, self.hop_samples)
-            frames = frames - frames.mean(-1, keepdim=True)
-            previous = torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)  # the first sample is repeated
-            frames = (frames - PREEMPHASIS * previous) * self.window
-            spectrum = torch.fft.rfft(frames, n=self.n_fft)
-            power = spectrum.real.square() + spectrum.imag.square()
-            mel = (power @ self.filters).clamp(min=FLOOR).log()
+            mel = torch.cat([self._log_mel(part) for part in waveforms.split(rows)])
         return mel if counts is None else pad_or_cut(mel, mel.shape[1], counts)
+
+    def _log_mel(self, waveforms: Tensor) -> Tensor:
+        frames = waveforms.unfold(-1, self.frame_samples, self.hop_samples)
+        frames = frames - frames.mean(-1, keepdim=True)
+        previous = torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)  # the first sample is repeated
+        frames = torch.sub(frames, previous, alpha=PREEMPHASIS) * self.window
+        spectrum = torch.fft.rfft(frames, n=self.n_fft)
+        power = spectrum.real.square() + spectrum.imag.square()
+        return (power @ self.filters).clamp(min=FLOOR).log()
 
     def frame_count(self, samples):
         """Frames that fit wholly into so many samples, 0 if shorter than one window (Kaldi's snip_edges).

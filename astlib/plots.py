@@ -24,14 +24,14 @@ BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 LINES = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK]
 INK, GRID, CARD = "#22262B", "#D9DCE0", "#FFFFFF"  # CARD is opaque: the figure stays readable on a dark page
-WIDTH = 6.0  # inches; with 11.5 pt text a label is still about 9 px high on a 390 px phone
+WIDTH = 6.0  # inches; with 13 pt text a label is still about 10 px high on a 390 px phone
 
 STYLE = {
     "figure.dpi": 116, "figure.facecolor": CARD, "savefig.facecolor": CARD,
     "axes.facecolor": CARD, "axes.edgecolor": INK, "axes.labelcolor": INK, "axes.titlecolor": INK,
     "text.color": INK, "xtick.color": INK, "ytick.color": INK,
-    "font.family": "DejaVu Sans", "font.size": 11.5, "axes.titlesize": 11.5, "axes.labelsize": 11.5,
-    "xtick.labelsize": 10.5, "ytick.labelsize": 10.5, "legend.fontsize": 10.5, "legend.frameon": False,
+    "font.family": "DejaVu Sans", "font.size": 13, "axes.titlesize": 13, "axes.labelsize": 13,
+    "xtick.labelsize": 12, "ytick.labelsize": 12, "legend.fontsize": 12, "legend.frameon": False,
     "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
     "axes.prop_cycle": matplotlib.cycler(color=LINES), "lines.linewidth": 1.8,
     "axes.grid": False, "grid.color": GRID, "image.cmap": "magma",
@@ -65,25 +65,26 @@ def png(fig: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _array(values) -> np.ndarray:
+def array(values) -> np.ndarray:
+    """A list, an array or a tensor, wherever it lies, as an array."""
     if hasattr(values, "detach"):  # a tensor: on a GPU, or one that carries a gradient
         values = values.detach().cpu()
     return np.asarray(values)
 
 
 def _matrix(values, what: str) -> np.ndarray:
-    array = _array(values)
-    if array.ndim == 3 and len(array) == 1:
-        array = array[0]
-    if array.ndim != 2:
-        raise ValueError(f"expected one {what}, found shape {array.shape}: draw one item of a batch")
-    return array
+    matrix = array(values)
+    if matrix.ndim == 3 and len(matrix) == 1:
+        matrix = matrix[0]
+    if matrix.ndim != 2:
+        raise ValueError(f"expected one {what}, found shape {matrix.shape}: draw one item of a batch")
+    return matrix
 
 
 def waveform(samples, rate: int = 16_000, ax=None, title: str = "", color: str = BLUE) -> Figure:
     """Air pressure against time. samples: (samples,), in [-1, 1]; the time axis is in seconds."""
     ax = ax or figure(2.2)[1]
-    samples = _array(samples)
+    samples = array(samples)
     ax.plot(np.arange(len(samples)) / rate, samples, color=color, linewidth=0.7)
     ax.set(xlabel="time (s)", ylabel="pressure", title=title, xlim=(0, len(samples) / rate))
     ax.axhline(0, color=GRID, linewidth=0.8, zorder=0)
@@ -158,8 +159,8 @@ def patches(values, stride=(10, 10), patch=(16, 16), highlight=(0, 0), ax=None, 
             colour = near.get((f - highlight[0], t - highlight[1]))
             ax.add_patch(Rectangle(
                 (t * stride[1], f * stride[0]), patch[1], patch[0], facecolor="none",
-                edgecolor=colour or "white", linewidth=2.6 if colour else 0.6, alpha=1.0 if colour else 0.55,
-                zorder=3 if colour else 2))
+                edgecolor=colour or "white", linewidth=2.6 if colour else 0.6, alpha=1.0 if colour else 0.5,
+                zorder=4 if colour == ORANGE else 3 if colour else 2))
     ax.set(xlabel="frame", ylabel="mel bin", title=title, xlim=(0, frames), ylim=(0, mels))
     ax.set_yticks(np.arange(0, mels + 1, max(1, mels // 4)))
     return ax.figure
@@ -173,7 +174,7 @@ def position_similarity(pos_embed, grid, prefix: int, rows: int = 4, cols: int =
     similarity of the position in the ring with every other one. origin "lower" puts low frequencies at the
     bottom, "upper" keeps the top of a picture at the top.
     """
-    pos = _array(pos_embed).astype(np.float64)
+    pos = array(pos_embed).astype(np.float64)
     f, t = grid
     if pos.ndim != 3 or pos.shape[1] != prefix + f * t:
         raise ValueError(f"expected pos_embed (1, {prefix} + {f}*{t}, dim), found shape {pos.shape}")
@@ -229,11 +230,11 @@ def curves(runs, ylabel: str = "accuracy (%)", reference=None, ax=None, title: s
     ax = ax or figure(3.4)[1]
     ends = []
     for number, (label, values) in enumerate(runs.items()):
-        values, colour = _array(values).astype(float), LINES[number % len(LINES)]
+        values, colour = array(values).astype(float), LINES[number % len(LINES)]
         epochs = np.arange(1, len(values) + 1)
         ax.plot(epochs, values, color=colour, marker="o", markersize=3.5)
         ends.append((values[-1], f" {label}", colour))
-    longest = max(len(_array(values)) for values in runs.values())
+    longest = max(len(array(values)) for values in runs.values())
     for label, value in (reference or {}).items():
         ax.axhline(value, color=INK, linewidth=1.0, linestyle=(0, (5, 4)))
         ends.append((value, f" {label}", INK))
@@ -266,6 +267,38 @@ def confusion(matrix, labels, ax=None, title: str = "") -> Figure:
     if len(labels) <= 12:
         for (row, col), count in np.ndenumerate(counts):
             if count:
-                ax.text(col, row, f"{count:g}", ha="center", va="center", fontsize=9.5,
+                ax.text(col, row, f"{count:g}", ha="center", va="center", fontsize=11,
                         color="white" if share[row, col] > 0.5 else INK)
     return ax.figure
+
+
+def whole_network(samples, values, stride: int, states, pooled, logits, rate: int = 16_000) -> Figure:
+    """One clip at every station of the network, each picture the numbers themselves.
+
+    samples: (samples,); values: log-mel (frames, mels), cut into patches of 16 every `stride`; states: the tokens
+    (tokens, dim) before the first block and after each block; pooled: (dim,); logits: (classes,).
+    """
+    fig, axes = figure(8.2, 6, 1, height_ratios=[0.6, 1.3, 1.3, 0.9, 0.25, 0.8])
+    waveform(samples, rate, ax=axes[0], title=f"sound: {array(samples).size:,} samples")
+    frames, mels = _matrix(values, "spectrogram (frames, mels)").shape
+    patches(values, (stride, stride), highlight=(-9, -9), ax=axes[1], title=f"log-mel: {frames} frames x {mels} bins")
+    pages = []
+    for state in states:  # each on a scale of its own, for what the blocks add makes tokens grow
+        state = _matrix(state, "matrix of tokens (tokens, dim)")
+        pages.append(np.pad(state.T / np.percentile(np.abs(state), 98), ((0, 0), (0, 20)), constant_values=np.nan))
+    dim, wide = pages[0].shape
+    vector, scores = array(pooled).reshape(1, -1), array(logits).ravel()
+    pictures = [pages[0][:, : wide - 20], np.hstack(pages[1:])[:, :-20], vector / np.abs(vector).max()]
+    for ax, picture in zip(axes[2:5], pictures, strict=True):
+        ax.imshow(picture, aspect="auto", interpolation="none", cmap="RdBu_r", vmin=-1, vmax=1)
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+    axes[2].set(title=f"{wide - 20} tokens of {dim} numbers, one a column", xlabel="token", ylabel="number")
+    axes[3].set(title="the same tokens after every block", xlabel="block", ylabel="number")
+    axes[3].set_xticks([wide * i + wide / 2 for i in range(len(pages) - 1)], range(1, len(pages)))
+    axes[3].tick_params(length=0)
+    axes[4].set(title=f"the mean of the class tokens: {vector.size} numbers")
+    colours = [VERMILION if score == scores.max() else SKY for score in scores]
+    axes[5].bar(range(scores.size), scores, color=colours)
+    axes[5].set(title=f"{scores.size} logits, one a class", xlabel="class", ylabel="logit", xlim=(-1, scores.size))
+    return fig

@@ -101,12 +101,12 @@ def build_model(recipe: Recipe, labels: list[str]) -> tuple[AST, dict]:
         if recipe.init == "scratch":
             return AST(cfg), {"source": "scratch", "hash": None}
         if recipe.init == "imagenet":
-            state = transfer.load_vit(recipe.weights or recipe.model_size)
-            source = f"imagenet, {recipe.weights or recipe.model_size}"
-            return (
-                transfer.from_vit(state, cfg, channels=recipe.channels, position=recipe.position),
-                {"source": source, "hash": ledger.weights_hash(state)},
-            )
+            name = recipe.weights or recipe.model_size
+            found = transfer.find_vit(name)
+            state = transfer.load_vit(name)
+            model = transfer.from_vit(state, cfg, channels=recipe.channels, position=recipe.position)
+            source = found.stem if found else transfer.VIT_NAMES.get(name, (Path(name).stem,))[0]
+            return model, {"source": f"imagenet, {source}", "hash": ledger.weights_hash(state)}
         start = AST.from_pretrained(recipe.init)
         weights = {"source": Path(recipe.init).name, "hash": ledger.weights_hash(start.state_dict())}
         return transfer.adapt(start, cfg, position=recipe.position), weights

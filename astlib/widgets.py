@@ -7,11 +7,13 @@ as ipywidgets whose state lies in the notebook, so it works in the built book, o
 import base64
 import html
 import io
+import re
 
 import numpy as np
 import soundfile
 
-from .plots import png
+from .data.esc50 import HOW_TO_GET
+from .plots import array, png
 
 MAX_FRAMES = 20  # every frame lies in the page as base64
 SPOKEN = {"esc50": "ESC-50"}  # how people write a data set's name
@@ -41,17 +43,17 @@ def player(waveform, rate: int = 16_000, label: str = "") -> Html:
     (8, 11.025, 12, 16, 22.05, 24, 32, 44.1 or 48 kHz). Raises ValueError for another shape, or for samples
     that are not finite.
     """
-    samples = np.asarray(waveform, dtype=np.float32).squeeze()
+    samples = array(waveform).astype(np.float32).squeeze()
     if samples.ndim != 1 or samples.size == 0 or not np.isfinite(samples).all():
-        raise ValueError(f"expected one sound, (samples,) of finite numbers, got shape {np.shape(waveform)}")
+        raise ValueError(f"expected one sound, (samples,) of finite numbers, got shape {samples.shape}")
     samples = samples / max(1.0, np.abs(samples).max())
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, rate, format="MP3")
     name = html.escape(label or "sound", quote=True)
     return Html(
-        f'<figure class="player" style="margin: 0.4em 0"><figcaption>{name}</figcaption>'
+        f'<div class="player" style="margin: 0.4em 0"><div>{name}</div>'
         f'<audio controls aria-label="{name}" style="width: 100%; max-width: 24rem" '
-        f'src="data:audio/mpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"></audio></figure>',
+        f'src="data:audio/mpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"></audio></div>',
         "player",
     )
 
@@ -60,7 +62,7 @@ def flipbook(figures, labels, description: str):
     """A slider over pictures that were drawn beforehand: it moves in the built book, where no kernel runs.
 
     figures: up to 20 matplotlib figures; labels: what the slider shows at each; description: what it changes.
-    Every picture's tooltip says both, which gives it an accessible name.
+    A picture's alt text is both ("Window: 25 ms").
     """
     import ipywidgets
 
@@ -68,13 +70,16 @@ def flipbook(figures, labels, description: str):
     if not 2 <= len(figures) == len(labels) <= MAX_FRAMES:
         raise ValueError(f"expected 2 to {MAX_FRAMES} figures and a label for each, "
                          f"found {len(figures)} figures and {len(labels)} labels")  # fmt: skip
+    # HTML rather than ipywidgets.Image, which cannot carry alt text: with a tooltip its view fails (ipywidgets 8.1).
     pictures = [
-        ipywidgets.Image(value=png(figure), format="png", tooltip=f"{description}: {label}",
-                         layout=ipywidgets.Layout(max_width="100%", height="auto"))
+        ipywidgets.HTML(
+            f'<img class="widget-image" alt="{html.escape(f"{description}: {label}", quote=True)}" '
+            f'style="max-width: 100%" src="data:image/png;base64,{base64.b64encode(png(figure)).decode()}">'
+        )
         for figure, label in zip(figures, labels, strict=True)
-    ]  # fmt: skip
+    ]
     slider = ipywidgets.SelectionSlider(
-        options=[(label, i) for i, label in enumerate(labels)], description=description, tooltip=description,
+        options=[(label, i) for i, label in enumerate(labels)], description=description,
         style={"description_width": "initial"}, layout=ipywidgets.Layout(width="min(100%, 30rem)"),
     )  # fmt: skip
     stack = ipywidgets.Stack(pictures, selected_index=0)
@@ -91,11 +96,11 @@ def data_note(dataset, weights_found: bool | None = None) -> Html:
     name, clips = html.escape(SPOKEN.get(dataset.name, dataset.name)), f"{len(dataset):,} clips"
     found, missing = [], []
     if dataset.is_synthetic:
+        how = re.sub("`(.+?)`", r"<code>\1</code>", html.escape(HOW_TO_GET))
         missing.append(
             f"<strong>Stand-in sounds.</strong> No ESC-50 was found, so this page uses the {name} set "
             f"({clips}), sounds made in code. Every step is the same; pictures and numbers are not those of "
-            "real recordings. For the real ones, run <code>astlib data fetch esc50</code>, or set "
-            "<code>ASTLIB_DATA</code> to a folder that holds <code>esc50/</code>, and run the page again."
+            f"real recordings. {how}, and run the page again."
         )
     else:
         found.append(f"{name} ({clips})")

@@ -1,7 +1,10 @@
 """Recipes: schedules against the original's logs, and values that make no sense refused."""
 
 import pytest
+import torch
 
+from astlib.data import Synthetic
+from astlib.frontend import LogMel, pad_or_cut
 from astlib.recipes import RECIPES, Recipe
 
 # learning rate in force at the end of each epoch: original, egs/*/exp logs at commit 31088be (result.csv)
@@ -50,3 +53,10 @@ def test_unknown_names_are_refused_with_the_known_ones():
 def test_model_config_carries_what_one_needs_to_use_the_model():
     cfg = RECIPES["esc50-tiny"].model_config(["dog", "rain"])
     assert (cfg.labels, cfg.multi_label, cfg.mean) == (("dog", "rain"), False, -6.6268077)
+
+
+def test_constants_of_the_synthetic_set_are_its_own():
+    recipe, log_mel, clips = RECIPES["synthetic"], LogMel(), Synthetic(split="all")
+    mel = torch.cat([pad_or_cut(log_mel(clips.waveform(i)), 512) for i in range(0, len(clips), 2)])
+    assert mel.mean().item() == pytest.approx(recipe.mean, abs=0.1)
+    assert mel.std().item() == pytest.approx(recipe.std, abs=0.1)

@@ -22,12 +22,16 @@ CLIPS = 8  # of each class in each fold
 TABLE = 4096  # steps of one period, a power of two
 STEPS = np.arange(TABLE)
 SINE = np.sin(2 * np.pi * STEPS / TABLE)
+FADE = np.linspace(0, 1, RATE // 100)
 TIME = np.arange(SAMPLES) / RATE  # seconds
 OCTAVES = np.log2(np.maximum(np.fft.rfftfreq(SAMPLES, 1 / RATE), 0.1) / 1000)  # of every FFT bin, from 1 kHz
 
 
 def oscillator(hz, partials=(1.0,)) -> np.ndarray:
-    """A tone with overtones: hz one number or one a sample, partials the amplitudes of its multiples."""
+    """A tone with overtones: hz one number or one a sample, partials the amplitudes of its multiples.
+
+    No multiple may pass 8 kHz: it would come back as a tone that nobody asked for.
+    """
     table = sum(a * SINE[k * STEPS & TABLE - 1] for k, a in enumerate(partials, start=1))
     steps = np.cumsum(np.broadcast_to(hz, SAMPLES)) * (TABLE / RATE)
     return table[steps.astype(np.int64) & TABLE - 1]
@@ -75,8 +79,8 @@ def steady_tone(rng):
 
 def chirp(rng, rising: bool):
     length, gap = between(rng, 0.4, 1.8), between(rng, 0.1, 0.8)
-    low = between(rng, 150, 700)
-    high = low * between(rng, 3, 6)
+    low = between(rng, 150, 600)
+    high = low * between(rng, 2.5, 4.3)
     position = cycle(rng, length + gap) * (1 + gap / length)
     climb = np.minimum(position, 1) if rising else 1 - np.minimum(position, 1)
     partials = (1, 0.5 * rng.random(), 0.3 * rng.random())
@@ -108,7 +112,7 @@ def siren(rng):
     swing = 4 * np.abs(cycle(rng, between(rng, 0.35, 2.5)) - 0.5) - 1  # straight up and down
     if rng.random() < 0.5:
         swing = np.sin(np.pi / 2 * swing)  # or round
-    partials = (1, 0.6 * rng.random(), 0.4 * rng.random(), 0.2 * rng.random())
+    partials = (1, 0.6 * rng.random(), 0.4 * rng.random())
     return oscillator(between(rng, 450, 1300) * np.exp(rng.uniform(0.25, 0.6) * swing), partials)
 
 
@@ -135,15 +139,15 @@ def bird_song(rng):
             if start >= 4.95:
                 break
         start += between(rng, 0.15, 0.9)
-    return oscillator(hz, (1, 0.15 * rng.random())) * loud
+    return oscillator(hz) * loud
 
 
 def alarm_beeps(rng):
-    period, hz = between(rng, 0.12, 0.7), between(rng, 500, 2500)
+    period, hz = between(rng, 0.12, 0.7), between(rng, 500, 2000)
     beat = 2 * cycle(rng, 2 * period)
     second = beat >= 1
     other = rng.choice([1, 1, 0.75, 1.26])
-    partials = (1, 0, 0.5 * rng.random(), 0, 0.3 * rng.random())
+    partials = (1, 0, 0.5 * rng.random())
     return oscillator(np.where(second, hz * other, hz), partials) * ramps((beat - second) / 0.55, 0.04)
 
 
@@ -190,6 +194,8 @@ def make(seed: int, label: int, fold: int, index: int) -> np.ndarray:
     begin, length = (int(RATE * s) for s in (rng.uniform(0, 1.5), rng.uniform(2, 4.5)))
     sound[:begin] = 0
     sound[begin + length :] = 0
+    sound[begin:][: len(FADE)] *= FADE
+    sound[: begin + length][-len(FADE) :] *= FADE[::-1]
     sound = np.fft.rfft(sound)
     octaves = np.maximum(OCTAVES, -5)
     bend = rng.standard_normal() * np.sin(octaves + 6 * rng.random())
