@@ -8,6 +8,7 @@ Chapter: book/how_to_run.md
 
 import ast
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -47,10 +48,8 @@ def predict(
             best = predict_one(ast_model, load(file), top)
         except (AudioError, ValueError) as error:
             failed += 1
-            typer.echo(
-                json.dumps({"file": str(file), "error": str(error)}) if as_json else f"{error}",
-                err=not as_json,
-            )
+            text = str(error) if isinstance(error, AudioError) else f"{file}: {error}"
+            typer.echo(json.dumps({"file": str(file), "error": text}) if as_json else text, err=not as_json)
             continue
         if as_json:
             classes = [{"label": label, "probability": round(value, 6)} for label, value in best]
@@ -88,6 +87,8 @@ def train(
                 f"{known.name}: {known.model_size} on {known.dataset}, stride {known.fstride}, {known.epochs} epochs"
             )
         return
+    if record and results_folder().name != "results":
+        raise ValueError("--record writes into results/ of a checkout, and this astlib is an installed one")
     if out is None:
         raise ValueError("--out is needed: the folder where checkpoints, model and record go")
     chosen = RECIPES[recipe].replace(**dict(parse(change) for change in changes or []))
@@ -95,6 +96,8 @@ def train(
         run = fit(chosen, out, resume=resume, workers=workers, precision=precision)
     except KeyboardInterrupt:
         raise SystemExit(f"\nstopped; finished epochs are kept in {out}. The same command goes on from there") from None
+    if os.environ.get("RANK", "0") != "0":
+        return  # torchrun and accelerate start this command once a device; the first one reports
     typer.echo(table([run]))
     typer.echo(f"model: {out / 'model'}   record: {out / 'run.json'}")
     if record:
@@ -121,7 +124,8 @@ def evaluate(
 ) -> None:
     """Measure a saved model on one fold of a data set."""
     from . import train as training
-    from .model import AST
+    from .ledger import Run, finite
+    from .model import AST, find_model
 
     if data not in training.DATASETS:
         raise ValueError(f"no data set {data!r}. Known: {', '.join(training.DATASETS)}")
@@ -132,14 +136,18 @@ def evaluate(
             f"{model} knows the classes {', '.join(ast_model.cfg.labels[:3])} …, "
             f"{data} has {', '.join(test.labels[:3])} …: a model can be measured only on the classes it was trained for"
         )
+    trained = find_model(model) / "run.json"
+    if trained.is_file() and (held_out := Run.load(trained).parameters["fold"]) != fold:
+        typer.echo(f"careful: {model} was trained on fold {fold}; fold {held_out} is the one it never heard", err=True)
     result = training.evaluate(ast_model, test)
     del result["logits"]
+    result = finite(result)
     if as_json:
         typer.echo(json.dumps({"model": model, "data": data, "fold": fold, "clips": len(test), **result}))
         return
     typer.echo(f"{model} on fold {fold} of {data}, {len(test)} clips")
     for name, value in result.items():
-        typer.echo(f"  {name:26} {value:.4f}")
+        typer.echo(f"  {name:26} {value:.4f}" if isinstance(value, float) else f"  {name:26} {value}")
 
 
 data_app = typer.Typer(no_args_is_help=True, help="Which data sets are here, and whether they are whole.")

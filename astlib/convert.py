@@ -8,12 +8,13 @@ Chapter: notebooks/04_the_whole_ast.ipynb
 """
 
 import re
+import warnings
 from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
 
-from .model import AST, DEPTH, SIZES, ASTConfig
+from .model import AST, DEPTH, MLP_RATIO, SIZES, ASTConfig
 
 # astlib's name -> the name inside the files that transformers writes. transformers 5 calls the modules differently in
 # memory, but saves and loads these; `_in_memory` below translates.
@@ -107,8 +108,9 @@ def state_from_huggingface(state: dict[str, torch.Tensor]) -> dict[str, torch.Te
 def to_huggingface(model: AST):
     """The same network as `transformers.ASTForAudioClassification`, float32, in eval mode.
 
-    Its configuration carries the labels, the grid, the norm's epsilon and whether it is multi-label, so that
-    transformers' pipeline takes sigmoid or softmax as it should. Raises ValueError for a one-token AST: Hugging Face's
+    Its configuration carries the labels, the grid, the norm's epsilon, mean and std, and whether it is multi-label, so
+    that transformers' pipeline takes sigmoid or softmax as it should. The pipeline also wants `feature_extractor(cfg)`
+    saved into the same folder. Raises ValueError for a one-token AST: Hugging Face's
     port always has a class and a distillation token.
     """
     from transformers import ASTConfig as HFConfig
@@ -126,13 +128,15 @@ def to_huggingface(model: AST):
         hidden_size=cfg.dim,
         num_hidden_layers=DEPTH,
         num_attention_heads=cfg.heads,
-        intermediate_size=4 * cfg.dim,
+        intermediate_size=MLP_RATIO * cfg.dim,
         layer_norm_eps=cfg.layer_norm_eps,
         patch_size=cfg.patch[0],
         frequency_stride=cfg.fstride,
         time_stride=cfg.tstride,
         max_length=cfg.input_tdim,
         num_mel_bins=cfg.input_fdim,
+        mean=cfg.mean,  # not transformers' own keys: they keep the constants with the weights
+        std=cfg.std,
         id2label=dict(enumerate(labels)),
         label2id={label: i for i, label in enumerate(labels)},
         problem_type="multi_label_classification" if cfg.multi_label else "single_label_classification",
@@ -144,10 +148,18 @@ def to_huggingface(model: AST):
     return hf.eval()
 
 
+def feature_extractor(cfg: ASTConfig):
+    """transformers' front-end with this model's constants; its `save_pretrained` completes a Hugging Face folder."""
+    from transformers import ASTFeatureExtractor
+
+    return ASTFeatureExtractor(num_mel_bins=cfg.input_fdim, max_length=cfg.input_tdim, mean=cfg.mean, std=cfg.std)
+
+
 def from_huggingface(path_or_model) -> AST:
     """A Hugging Face AST: a folder, a hub name ("MIT/ast-finetuned-audioset-10-10-0.4593"), or a model in memory.
 
-    The normalisation constants come from the folder's preprocessor_config.json; a model in memory keeps AudioSet's.
+    mean and std come from its configuration if `to_huggingface` made it, else from the folder's
+    preprocessor_config.json; without either they are AudioSet's, as in transformers itself.
     Raises ValueError if it is not one of the four sizes or its parameters are not those of an AST.
     """
     from transformers import ASTFeatureExtractor, ASTForAudioClassification
@@ -155,11 +167,14 @@ def from_huggingface(path_or_model) -> AST:
     hf, extra = path_or_model, {}
     if isinstance(path_or_model, str | Path):
         hf = ASTForAudioClassification.from_pretrained(path_or_model)
+    if hasattr(hf.config, "mean") and hasattr(hf.config, "std"):
+        extra = {"mean": hf.config.mean, "std": hf.config.std}
+    elif isinstance(path_or_model, str | Path):
         try:
             extractor = ASTFeatureExtractor.from_pretrained(path_or_model)
             extra = {"mean": extractor.mean, "std": extractor.std}
-        except OSError:  # a folder of weights alone: the constants of AudioSet stay, as in transformers' own default
-            extra = {}
+        except OSError as error:
+            warnings.warn(f"{path_or_model} has no front-end ({error}): mean and std are AudioSet's", stacklevel=2)
     theirs = hf.config
     shape = (theirs.hidden_size, theirs.num_attention_heads)
     size = {value: name for name, value in SIZES.items()}.get(shape)  # base224 and base384 are one shape: base384
@@ -212,11 +227,16 @@ def load_original(path: str | Path, cfg: ASTConfig | None = None) -> AST:
     label_dim, dim = state["mlp_head.1.weight"].shape
     size = {width: name for name, (width, _) in SIZES.items()}.get(dim)
     model = AST(cfg or ASTConfig(label_dim=label_dim, model_size=size))
-    if model.pos_embed.shape != state["pos_embed"].shape:
+    if model.pos_embed.shape[1] != state["pos_embed"].shape[1]:
         raise ValueError(
             f"{path} has {state['pos_embed'].shape[1] - 2} patch tokens, the configuration "
             f"{model.pos_embed.shape[1] - 2}: give the strides and frames it was trained with, "
             "then change the grid with astlib.transfer.adapt"
         )
-    model.load_state_dict(state)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{path} does not fit a {model.cfg.model_size} AST of {model.cfg.label_dim} classes: {error}"
+        ) from error
     return model.eval()

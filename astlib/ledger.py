@@ -10,10 +10,12 @@ import hashlib
 import html
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import subprocess
 from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
@@ -46,6 +48,31 @@ class Run:
     peak_memory: int = 0
     epochs: list[dict] = field(default_factory=list)
     metrics: dict = field(default_factory=dict)
+
+    def best(self) -> dict:
+        """The epoch with the highest metric on the test part; of equal ones the first."""
+        return max(self.epochs, key=lambda entry: entry[self.parameters["metric"]])
+
+    def resume(self, history: dict) -> None:
+        """Take over what an earlier session of this run has done. `history` is the record that it saved."""
+        self.epochs, self.started, self.peak_memory = history["epochs"], history["started"], history["peak_memory"]
+        # one run, two states of the code: the record must not look clean
+        self.dirty = self.dirty or history["dirty"] or history["commit"] != self.commit
+
+    def finish(self, clips: int) -> None:
+        """Select the epoch that counts and sum up the times; `clips`: of the training part."""
+        metric, best = self.parameters["metric"], self.best()
+        chosen, rule = self.epochs[-1], "last epoch"
+        if self.parameters["selection"] == "paper":
+            # The original picks one epoch for all five folds, the one with the best mean on the test folds.
+            chosen, rule = best, "best epoch of this fold on its test part"
+        self.metrics = {
+            "rule": rule,
+            **{name: chosen[name] for name in ("epoch", "accuracy", "mAP", "mAUC", "d_prime", "loss")},
+            "best_on_test": {"epoch": best["epoch"], metric: best[metric]},
+        }
+        self.wall_seconds = sum(entry["seconds"] for entry in self.epochs)
+        self.throughput = clips * len(self.epochs) / sum(entry["train_seconds"] for entry in self.epochs)
 
     def save(self, folder: str | Path) -> Path:
         """Write `<folder>/<id>.json`, whole or not at all."""
@@ -121,29 +148,67 @@ class Table:
 
 def table(runs: list[Run]) -> Table:
     """Runs side by side: what was run, what came out, on what, in how long, from which commit."""
+    header = ["run", "data", "model", "start", "stride", "epochs", "result", "hardware", "time", "commit"]
     rows = []
     for run in runs:
         p, metric = run.parameters, run.parameters["metric"]
+        value = run.metrics[metric]
+        result = f"accuracy {100 * value:.1f} %" if metric == "accuracy" else f"{metric} {value:.3f}"
         rows.append([
-            run.id, p["model_size"], p["init"], f"{p['fstride']}x{p['tstride']}", p["fold"], run.seed, len(run.epochs),
-            f"{metric} {100 * run.metrics[metric]:.1f} % ({run.metrics['rule']})",
-            run.hardware["name"], f"{run.wall_seconds / 60:.0f} min",
+            run.id, f"{run.data['name']}, {run.data['classes']} classes, fold {p['fold']}",
+            p["model_size"], p["init"], f"{p['fstride']}x{p['tstride']}", len(run.epochs),
+            f"{result} ({run.metrics['rule']})", run.hardware["name"], f"{run.wall_seconds / 60:.0f} min",
             f"{(run.commit or 'unknown')[:8]}{' (with changes)' if run.dirty else ''}",
         ])  # fmt: skip
-    header = [
-        "run",
-        "model",
-        "start",
-        "stride",
-        "fold",
-        "seed",
-        "epochs",
-        "result",
-        "hardware",
-        "time",
-        "commit",
-    ]
     return Table(header, rows)
+
+
+def new_run(recipe, train, test, weights: dict, device: torch.device, processes: int, precision: str) -> Run:
+    """The record of a run that begins now: what it is and on what it runs, with no result yet."""
+    data = {
+        "name": train.name,
+        "synthetic": train.is_synthetic,
+        "classes": len(train.labels),
+        "train": {"clips": len(train), "hash": train.manifest_hash()},
+        "test": {"clips": len(test), "hash": test.manifest_hash()},
+    }
+    parameters = json.loads(json.dumps(asdict(recipe)))  # tuples become lists, as they will when read back
+    commit, dirty = git_state()
+    return Run(
+        id=run_id(parameters, data, weights), commit=commit, dirty=dirty, recipe=recipe.name, parameters=parameters,
+        data=data, weights=weights, seed=recipe.seed, versions=versions(),
+        hardware={**hardware(device, processes), "precision": precision},
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )  # fmt: skip
+
+
+def earlier_run(out: Path, run: Run, resume: bool) -> Run | None:
+    """The finished record if the folder has this very run; None if there is work to do.
+
+    Raises ValueError if the folder holds another run with a finished epoch: nothing is ever overwritten.
+    """
+    if (out / "run.json").is_file():
+        there = asdict(Run.load(out / "run.json"))
+    elif any(out.glob("epoch-*/history.json")):
+        there = json.loads((out / "start.json").read_text(encoding="utf-8"))
+    else:
+        return None  # nothing there that could be lost
+    differing = [key for key, value in run.parameters.items() if there["parameters"].get(key) != value]
+    differing += [key for key in ("data", "weights") if there[key] != asdict(run)[key]]
+    if there["hardware"]["precision"] != run.hardware["precision"]:
+        differing.append(f"precision (there {there['hardware']['precision']}, here {run.hardware['precision']})")
+    if differing or not resume:
+        why = f"they differ in {', '.join(differing)}" if differing else "resume is off"
+        raise ValueError(
+            f"{out} already holds the run {there['id']}, this one is {run.id}: {why}. "
+            "Give another folder, or remove that one if it is not needed"
+        )
+    return Run.load(out / "run.json") if (out / "run.json").is_file() else None
+
+
+def finite(values: dict) -> dict:
+    """The same with None for what is not a number or infinite: JSON has neither. An AUC of 1 makes d' infinite."""
+    return {key: value if math.isfinite(value) else None for key, value in values.items()}
 
 
 def run_id(parameters: dict, data: dict, weights: dict) -> str:

@@ -254,10 +254,14 @@ class AST(nn.Module):
 
         The weights are float32 whatever the file holds. Raises FileNotFoundError or ValueError with what is missing.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         folder = find_model(folder_or_name)
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        try:
+            config = dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{folder / 'config.json'} is damaged: {error}") from error
         unknown = sorted(set(config) - {field.name for field in fields(ASTConfig)})
         if unknown:
             raise ValueError(
@@ -265,7 +269,11 @@ class AST(nn.Module):
                 "A Hugging Face folder is read with astlib.convert.from_huggingface"
             )
         model = cls(ASTConfig(**config))
-        model.load_state_dict({key: value.float() for key, value in load_file(folder / "model.safetensors").items()})
+        try:
+            state = load_file(folder / "model.safetensors")
+            model.load_state_dict({key: value.float() for key, value in state.items()})
+        except (SafetensorError, RuntimeError) as error:
+            raise ValueError(f"{folder / 'model.safetensors'} is damaged or not this model's: {error}") from error
         return model.eval()
 
 

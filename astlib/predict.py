@@ -12,33 +12,43 @@ from .frontend import LogMel, normalise, pad_or_cut
 from .model import AST
 
 
-def windows(mel: torch.Tensor, frames: int) -> torch.Tensor:
-    """`(frames_of_the_sound, mels)` -> `(windows, frames, mels)`, not normalised; the last ends with the sound."""
-    total = mel.shape[0]
-    if total <= frames:
-        return pad_or_cut(mel.unsqueeze(0), frames)
-    starts = [*range(0, total - frames, frames // 2), total - frames]
-    return torch.stack([mel[start : start + frames] for start in starts])
+def starts(total: int, frames: int) -> list[int]:
+    """First frames of the windows over a sound of `total` frames: half a window apart, the last ends with the sound."""
+    return [*range(0, total - frames, frames // 2), total - frames] if total > frames else [0]
 
 
 @torch.inference_mode()
 def probabilities(model: AST, waveform: torch.Tensor) -> torch.Tensor:
-    """Mono waveform `(samples,)` at 16 kHz, float32 -> probabilities `(label_dim,)`.
+    """Mono waveform `(samples,)` at 16 kHz, floating point -> probabilities `(label_dim,)`.
 
     Sigmoid for a multi-label model (AudioSet), softmax for one of many (ESC-50).
+    Raises ValueError if it is not one sound of at least 25 ms.
     """
     cfg, device = model.cfg, model.pos_embed.device
-    mel = LogMel(n_mels=cfg.input_fdim).to(device)(waveform.to(device).unsqueeze(0))[0]
-    scores = [
-        model(normalise(part, cfg.mean, cfg.std)).float()
-        for part in windows(mel, cfg.input_tdim).split(8)  # a long recording does not need all windows at once
+    log_mel = LogMel(n_mels=cfg.input_fdim).to(device)
+    waveform = torch.as_tensor(waveform)
+    if waveform.ndim != 1 or log_mel.frame_count(len(waveform)) < 1:
+        raise ValueError(
+            f"expected one mono sound of 25 ms or more, (samples,) at 16 kHz; found shape {tuple(waveform.shape)}"
+        )
+    hop = log_mel.hop_samples
+    length = (cfg.input_tdim - 1) * hop + log_mel.frame_samples  # samples that make one window's frames
+    parts = [
+        waveform[start * hop : start * hop + length]
+        for start in starts(log_mel.frame_count(len(waveform)), cfg.input_tdim)
     ]
-    logits = torch.cat(scores)
+    logits = []
+    for i in range(0, len(parts), 8):  # a long recording is not held as one spectrogram
+        mel = log_mel(torch.stack(parts[i : i + 8]).to(device))
+        logits.append(model(normalise(pad_or_cut(mel, cfg.input_tdim), cfg.mean, cfg.std)).float())
+    logits = torch.cat(logits)
     return (logits.sigmoid() if cfg.multi_label else logits.softmax(dim=-1)).mean(dim=0).cpu()
 
 
 def predict(model: AST, waveform: torch.Tensor, top: int = 5) -> list[tuple[str, float]]:
     """The `top` most probable classes of a mono waveform `(samples,)` at 16 kHz: (label, probability), best first."""
+    if top < 1:
+        raise ValueError(f"top must be 1 or more; found {top}")
     model.eval()
     values, order = probabilities(model, waveform).sort(descending=True)
     labels = model.cfg.labels or [f"class {i}" for i in range(model.cfg.label_dim)]

@@ -9,6 +9,17 @@ Chapter: notebooks/09_esc50.ipynb
 from dataclasses import dataclass, fields, replace
 
 from .model import ASTConfig
+from .transfer import CHANNELS, POSITIONS
+
+CHOICES = {
+    "loss": ("ce", "bce"),
+    "metric": ("accuracy", "mAP"),
+    "selection": ("last", "paper"),
+    "channels": CHANNELS,
+    "position": POSITIONS,
+}
+LEAST = {"fold": 1, "batch": 1, "epochs": 1, "decay_from": 1, "decay_every": 1, "decay": 0, "weight_decay": 0,
+         "warmup_steps": 0, "mixup": 0, "freqm": 0, "timem": 0, "seed": 0}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,7 +38,8 @@ class Recipe:
         learning rate is multiplied by `decay`.
     loss: "ce" (one class a clip) or "bce" (several may be present).
     mixup: share of clips that are mixed with another; freqm, timem: widest SpecAugment masks in mel bins and frames.
-    metric: what is reported, "accuracy" or "mAP"; selection: "last" epoch, or "paper": the best one on the test fold.
+    metric: what is reported, "accuracy" or "mAP"; selection: "last" epoch, or "paper": the one that is
+        best on the test part (the original takes the best one of all folds together).
     seed: of the new weights, the order of clips and every augmentation.
     """
 
@@ -65,20 +77,18 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self):
-        for name, allowed in {
-            "loss": ("ce", "bce"),
-            "metric": ("accuracy", "mAP"),
-            "selection": ("last", "paper"),
-        }.items():
+        for field in fields(self):
+            object.__setattr__(self, field.name, _typed(field, getattr(self, field.name)))
+        for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}; found {getattr(self, name)!r}")
-        if self.batch < 1 or self.epochs < 1 or self.lr <= 0:
-            raise ValueError(
-                f"batch and epochs must be 1 or more and lr above 0; found batch {self.batch}, epochs {self.epochs}, "
-                f"lr {self.lr}"
-            )
-        object.__setattr__(self, "patch", tuple(self.patch))  # JSON gives lists
-        object.__setattr__(self, "betas", tuple(self.betas))
+        for name, least in LEAST.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be {least} or more; found {getattr(self, name)}")
+        if not (self.lr > 0 and self.std > 0 and self.mixup <= 1):
+            found = f"{self.lr}, {self.std} and {self.mixup}"
+            raise ValueError(f"lr and std must be above 0 and mixup at most 1; found {found}")
+        self.model_config(["any"])  # a grid that gives no token is refused here, not after the data is loaded
 
     def replace(self, **changes) -> "Recipe":
         """A copy with other values. Raises ValueError for a name that no recipe has."""
@@ -109,6 +119,19 @@ class Recipe:
             multi_label=self.loss == "bce",
             labels=tuple(labels),
         )
+
+
+def _typed(field, value):
+    """The value in the type that the field declares: JSON gives lists for pairs, people write 1 for 1.0."""
+    kind = getattr(field.type, "__origin__", field.type)
+    if kind is tuple and isinstance(value, list | tuple) and len(value) == 2:
+        value = tuple(value)
+    elif kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        wanted = {int: "a whole number", float: "a number", str: "a word", tuple: "a pair"}[kind]
+        raise ValueError(f"{field.name} must be {wanted}; found {value!r}")
+    return value
 
 
 # AST-S on ESC-50: ImageNet weights, no AudioSet. Source: original egs/esc50/run_esc.sh:19-46. The paper's text says 20

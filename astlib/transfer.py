@@ -106,6 +106,8 @@ def from_vit(
     kernels = state["patch_embed.proj.weight"]
     wanted = (cfg.dim, 3, *cfg.patch)
     if tuple(kernels.shape) != wanted:
+        if kernels.shape[1] == 1:
+            raise ValueError("these weights have one input channel: this is an AST already, use astlib.transfer.adapt")
         raise ValueError(
             f"{cfg.model_size} with patches of {cfg.patch[0]}x{cfg.patch[1]} needs patch kernels of shape {wanted}; "
             f"found {tuple(kernels.shape)}. Other patch shapes train from scratch (paper, table 6)"
@@ -143,8 +145,9 @@ def _match_prefix(state: dict[str, torch.Tensor], source: int, target: int) -> N
 def adapt(model: AST, cfg: ASTConfig, position: str = "bilinear") -> AST:
     """An AST with another grid: other length, mel count or strides (the original cannot change strides).
 
-    All weights are copied, the position embedding is adapted as from a ViT, and the head is kept if `label_dim` and
-    `labels` are the same, else it is new. Raises ValueError if size or patch shape differ.
+    All weights are copied, the position embedding is adapted as from a ViT (a longer axis stretches it, a shorter one
+    takes its centre), and the head is kept if `label_dim` and `labels` are the same, else it is new.
+    Raises ValueError if size or patch shape differ.
     """
     if (model.cfg.model_size, model.cfg.patch) != (cfg.model_size, cfg.patch):
         raise ValueError(
@@ -173,12 +176,16 @@ def weight_folders() -> list[Path]:
 def find_vit(name: str) -> Path | None:
     """The file of ImageNet weights on this machine, or None. Never touches the network.
 
-    name: a model size ("tiny224", any of its `VIT_NAMES`) or a timm name.
+    name: a model size ("tiny224": any of its `VIT_NAMES`), a timm name, or a `.safetensors` file.
     """
+    if name.endswith(".safetensors"):
+        return Path(name) if Path(name).is_file() else None
     for folder in weight_folders():
-        for stem in VIT_NAMES.get(name, (name,)):
-            for path in sorted(folder.glob(f"{stem}*.safetensors")):
-                return path
+        for stem in VIT_NAMES.get(name, (name,)) if folder.is_dir() else ():
+            # the plain name, then ImageNet-1k, then timm's tags: never another training that begins alike (dino, in21k)
+            for found in (f"{stem}.safetensors", f"{stem}_in1k.safetensors", f"{stem}.*.safetensors"):
+                for path in sorted(path for path in folder.iterdir() if path.match(found)):
+                    return path
     return None
 
 
@@ -188,15 +195,17 @@ def load_vit(name_or_path: str | Path) -> dict[str, torch.Tensor]:
     A size or name is looked for in the weight folders first and then asked from the hub by timm.
     Raises WeightsNotFound, with the places that were tried, if that is impossible.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    path = Path(name_or_path)
-    if path.suffix != ".safetensors":
-        path = find_vit(str(name_or_path))
-    elif not path.is_file():
-        raise WeightsNotFound(f"no weights at {path}")
+    path = find_vit(str(name_or_path))
     if path is not None:
-        return load_file(path)
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise WeightsNotFound(f"{path} is damaged: {error}. Copy or download it again") from error
+    if Path(name_or_path).suffix in (".safetensors", ".pth", ".pt", ".bin"):
+        raise WeightsNotFound(f"no weights at {name_or_path}: expected a .safetensors file that exists")
     name = VIT_NAMES.get(str(name_or_path), (str(name_or_path),))[0]
     nowhere = f"no {name} weights in {', '.join(str(folder) for folder in weight_folders())}"
     try:

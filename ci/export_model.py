@@ -5,12 +5,13 @@ comes from the run's record. The record must be in the ledger already (`astlib t
 """
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from astlib import AST
-from astlib.ledger import Run, results_folder
+from astlib.ledger import Run, results_folder, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 12_000_000  # bytes: what a checkout and a wheel should carry at most
@@ -69,6 +70,7 @@ def main(run_folder: str, name: str) -> None:
     model = AST.from_pretrained(Path(run_folder) / "model")
     folder = ROOT / "models" / name
     model.save_pretrained(folder, dtype=torch.float16)
+    write_json(folder / "run.json", asdict(run))
     size = sum(path.stat().st_size for path in folder.iterdir())
     if size > LIMIT:
         raise SystemExit(f"{folder} has {size:,} bytes, more than {LIMIT:,}")

@@ -28,7 +28,8 @@ GOOD = archive({"Set-master/meta.csv": b"a,b\n", "Set-master/audio/1.bin": bytes
 class Server(http.server.BaseHTTPRequestHandler):
     """Serves `content`; `cut` bytes a request at most; `ranges`: whether it can go on from the middle."""
 
-    content, cut, ranges, status, lengths = GOOD, None, True, 200, True
+    content, cut, ranges, status, lengths, chunked = GOOD, None, True, 200, True, False
+    protocol_version = "HTTP/1.1"
     requests: list = []
 
     def do_GET(self):
@@ -47,10 +48,17 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(cls.content) - 1}/{len(cls.content)}")
-        if cls.lengths:
+        self.send_header("Connection", "close")
+        if cls.chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        elif cls.lengths:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body[: cls.cut])
+        if cls.chunked:  # the cut falls into the chunk
+            self.wfile.write(b"%x\r\n" % len(body) + body[: cls.cut] + (b"" if cls.cut else b"\r\n0\r\n\r\n"))
+        else:
+            self.wfile.write(body[: cls.cut])
+        self.close_connection = True
         return None
 
     def log_message(self, *_):
@@ -61,6 +69,7 @@ class Server(http.server.BaseHTTPRequestHandler):
 def server(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("ASTLIB_DATA", raising=False)
+    monkeypatch.setattr(fetching, "PAUSE", 0.001)
     handler = type("Handler", (Server,), {"requests": []})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
@@ -92,6 +101,20 @@ def test_cut_connections_are_continued(server, ranges):
         server.cut = None
     assert (get(server) / "meta.csv").read_bytes() == b"a,b\n"
     assert (200_000 in server.requests) and left_over() == ["set"]
+
+
+def test_a_chunked_answer_that_is_cut_is_tried_again(server):
+    server.chunked, server.cut = True, 200_000
+    with pytest.raises(FetchError, match="failed 5 times"):
+        server.ranges = False
+        get(server)
+    server.cut = None
+    assert (get(server) / "meta.csv").is_file() and left_over() == ["set"]
+
+
+def test_an_answer_without_a_length_ends_with_the_connection(server):
+    server.lengths = False
+    assert (get(server) / "meta.csv").is_file()
 
 
 def test_a_second_call_goes_on_where_the_first_stopped(server, monkeypatch):

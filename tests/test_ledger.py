@@ -21,7 +21,8 @@ def make_run(**changes) -> Run:
     recipe = RECIPES["esc50-tiny"]
     values = dict(
         id="r1", commit="0" * 40, dirty=False, recipe=recipe.name, parameters=json.loads(json.dumps(asdict(recipe))),
-        data={}, weights={}, seed=0, hardware={"name": "cpu"}, versions={}, started="2026-01-01T00:00:00+00:00",
+        data={"name": "esc50", "classes": 50}, weights={}, seed=0, hardware={"name": "cpu"}, versions={},
+        started="2026-01-01T00:00:00+00:00",
         wall_seconds=60.0, epochs=[{}], metrics={"accuracy": 0.5, "rule": "last epoch"},
     )  # fmt: skip
     return Run(**{**values, **changes})

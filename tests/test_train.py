@@ -2,6 +2,11 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +14,7 @@ from sklearn.metrics import accuracy_score
 
 from astlib import checkpoint
 from astlib.data import Synthetic
+from astlib.ledger import Run
 from astlib.model import AST
 from astlib.recipes import RECIPES
 from astlib.train import TrainingStopped, build_model, evaluate, fit, generator, loss_function
@@ -59,6 +65,10 @@ def test_a_finished_run_is_not_run_again(finished, data):
 
 
 def test_another_run_in_the_same_folder_is_refused(finished, data):
+    with pytest.raises(ValueError, match="precision .there float32, here bfloat16"):
+        fit(RECIPE, finished[0], *data, precision="bf16", progress=False)
+    with pytest.raises(ValueError, match="resume is off"):
+        fit(RECIPE, finished[0], *data, resume=False, progress=False)
     with pytest.raises(ValueError, match="already holds the run.*differ in lr"):
         fit(RECIPE.replace(lr=1e-5), finished[0], *data, progress=False)
     with pytest.raises(ValueError, match="differ in data"):
@@ -115,8 +125,43 @@ def test_a_checkpoint_of_another_model_is_refused(finished, tmp_path):
 
 
 def test_a_loss_that_is_not_a_number_names_step_and_clips(data, tmp_path):
-    with pytest.raises(TrainingStopped, match=r"loss is nan at epoch 1, step \d+.*Clips of that step: .*: none"):
+    with pytest.raises(TrainingStopped, match=r"loss is nan at epoch 1, step \d+.*clips of that step too: .*: none"):
         fit(RECIPE.replace(lr=1e30, epochs=1), tmp_path, *data, progress=False)
+    run = fit(RECIPE.replace(epochs=1), tmp_path, *data, progress=False)
+    assert len(run.epochs) == 1, "a run that never finished an epoch does not block its folder"
+
+
+def test_data_that_do_not_fit_are_refused(data, tmp_path):
+    train, test = data
+    with pytest.raises(ValueError, match="both train and test, or neither"):
+        fit(RECIPE, tmp_path, train=train)
+    with pytest.raises(ValueError, match="different classes"):
+        fit(RECIPE, tmp_path, train, test.select(labels=LABELS[::-1]))
+    with pytest.raises(ValueError, match="3 classes, the data set synthetic 2"):
+        evaluate(AST(RECIPE.model_config(LABELS)), test.select(labels=LABELS[:2]), progress=False)
+
+
+def test_a_resumed_run_is_clean_only_if_every_session_was(finished):
+    run = Run(**{**asdict(finished[1]), "commit": "a", "dirty": False})
+    for commit, dirty, expected in [("a", False, False), ("a", True, True), ("b", False, True)]:
+        run.dirty = False
+        run.resume({"epochs": [], "started": "", "peak_memory": 0, "commit": commit, "dirty": dirty})
+        assert run.dirty is expected
+
+
+def test_two_processes_give_what_one_gives(tmp_path):
+    """Same metrics and same loss curve, no clip twice or left out: torchrun with two processes, gloo, on CPU."""
+    script = Path(__file__).parent / "two_processes.py"
+    env = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for launcher, out in ([sys.executable], "one"), (two, "two"):
+        done = subprocess.run([*launcher, str(script), str(tmp_path / out)], env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+    one, both = (json.loads((tmp_path / out / "run.json").read_text()) for out in ("one", "two"))
+    assert both["hardware"]["count"] == 2 and one["hardware"]["count"] == 1
+    for a, b in zip(one["epochs"], both["epochs"], strict=True):
+        for name in ("train_loss", "loss", "mAP", "accuracy"):
+            assert a[name] == pytest.approx(b[name], rel=2e-4), name
 
 
 def test_weights_depend_on_the_seed_alone(data):

@@ -3,12 +3,15 @@
 Chapter: book/how_to_run.md
 
 A data set gets its name in the cache in one step, when all of it is there and verified. Until then it is a `.part`
-file, which the next try continues, or a folder beside it, which the next try throws away.
+file, which the next try continues if the server can send the rest (one that packs its archives at request, as GitHub's
+does, may start over), or a folder beside it, which the next try throws away.
 """
 
 import hashlib
+import http.client
 import os
 import shutil
+import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -22,6 +25,7 @@ from .base import cache_folder, find
 
 BLOCK = 1 << 20
 TRIES = 5
+PAUSE = 0.5  # seconds before the first repetition that brought nothing; doubled each time
 SECONDS = 60  # without a byte before a try counts as failed
 
 
@@ -127,13 +131,15 @@ def download(url: str, path: Path, progress: bool = True) -> None:
                     path.unlink()
                 elif getattr(error, "code", 500) < 500:
                     raise Interrupted(f"{url} answered {error}. Check the address, or fetch it by hand") from None
-            except (OSError, urllib.error.URLError) as error:
+            except (OSError, http.client.HTTPException) as error:  # the latter: a chunked answer was cut
                 if getattr(error, "errno", None) == 28:
                     raise
             now = path.stat().st_size if path.exists() else 0
             if total is not None and now == total:
                 return
             failures = 0 if now > before else failures + 1
+            if failures:
+                time.sleep(PAUSE * 2**failures)
     raise Interrupted(
         f"the connection to {url} failed {TRIES} times in a row. {now:,} bytes are kept in {path}; "
         "the same command goes on from there"

@@ -1,0 +1,292 @@
+"""The other formats of the same network: Hugging Face's port both ways, and the original's checkpoints."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import ASTConfig as HFConfig
+from transformers import ASTForAudioClassification, pipeline
+
+import astlib
+from astlib import convert
+
+TINY = astlib.ASTConfig(
+    label_dim=6, fstride=16, tstride=16, input_fdim=48, input_tdim=64, model_size="tiny224"
+)
+SETTINGS = [  # size, stride, mels, frames: few frames keep the base networks quick
+    ("tiny224", 16, 128, 128), ("tiny224", 10, 128, 100), ("base384", 16, 48, 64), ("base384", 10, 36, 56),
+]  # fmt: skip
+
+
+def hugging_face(cfg):
+    """transformers' own network of this shape, with weights that are not at their initial zeros."""
+    torch.manual_seed(0)
+    config = HFConfig(
+        hidden_size=cfg.dim, num_attention_heads=cfg.heads, intermediate_size=4 * cfg.dim,
+        frequency_stride=cfg.fstride, time_stride=cfg.tstride, num_mel_bins=cfg.input_fdim,
+        max_length=cfg.input_tdim, num_labels=cfg.label_dim, layer_norm_eps=cfg.layer_norm_eps,
+    )  # fmt: skip
+    return shake(ASTForAudioClassification(config)).eval()
+
+
+def shake(network):
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.03 * torch.randn_like(parameter))
+    return network
+
+
+def noise(cfg, clips=2):
+    generator = torch.Generator().manual_seed(3)
+    return 0.5 * torch.randn(clips, cfg.input_tdim, cfg.input_fdim, generator=generator)
+
+
+def difference(a, b):
+    """The largest difference as a share of the largest value."""
+    return ((a - b).abs().max() / b.abs().max()).item()
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("size, stride, mels, frames", SETTINGS)
+def test_from_hugging_face(size, stride, mels, frames):
+    cfg = TINY.replace(model_size=size, fstride=stride, tstride=stride, input_fdim=mels, input_tdim=frames)
+    theirs = hugging_face(cfg)
+    ours = convert.from_huggingface(theirs)
+    assert ours.cfg.replace(labels=None) == cfg and not ours.training
+    assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in theirs.parameters())
+    x, expected = noise(cfg), theirs(noise(cfg)).logits
+    assert expected.std() > 0.05
+    assert difference(ours(x), expected) < 1e-3
+    # what is left is the epsilon of the head's norm, which astlib keeps at the original's 1e-5
+    ours.mlp_head[0].eps = cfg.layer_norm_eps
+    assert difference(ours(x), expected) < 2e-5
+    hidden = theirs.audio_spectrogram_transformer(x)
+    assert difference(ours.tokens(x), hidden.last_hidden_state) < 2e-5
+    assert difference(ours.embed(x), hidden.pooler_output) < 2e-5
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("size, stride, mels, frames", SETTINGS)
+def test_to_hugging_face(size, stride, mels, frames):
+    torch.manual_seed(1)
+    cfg = TINY.replace(model_size=size, fstride=stride, tstride=stride, input_fdim=mels, input_tdim=frames)
+    ours = shake(astlib.AST(cfg)).eval()
+    theirs = convert.to_huggingface(ours)
+    assert not theirs.training
+    x = noise(cfg)
+    assert difference(ours(x), theirs(x).logits) < 1e-3
+
+
+def test_there_and_back_is_the_same_to_the_bit():
+    torch.manual_seed(1)
+    ours = astlib.AST(TINY.replace(labels=tuple("uvwxyz"), multi_label=False))
+    again = convert.from_huggingface(convert.to_huggingface(ours))
+    assert again.cfg == ours.cfg
+    for (name, before), after in zip(ours.state_dict().items(), again.state_dict().values(), strict=True):
+        assert torch.equal(before, after), name
+
+
+@torch.inference_mode()
+def test_through_the_files_that_transformers_writes(tmp_path):
+    theirs = hugging_face(TINY)
+    theirs.save_pretrained(tmp_path)
+    in_file = load_file(tmp_path / "model.safetensors")
+    assert any(".encoder.layer.0.attention.attention.query.weight" in key for key in in_file)
+    ours = convert.from_huggingface(tmp_path)
+    assert difference(ours(noise(TINY)), theirs(noise(TINY)).logits) < 1e-3
+    assert (ours.cfg.mean, ours.cfg.std) == (TINY.mean, TINY.std)  # no preprocessor_config.json: AudioSet's
+    assert convert.from_huggingface(str(tmp_path)).cfg == ours.cfg
+
+
+@torch.inference_mode()
+def test_transformers_loads_what_astlib_wrote(tmp_path):
+    """The keys of `state_to_huggingface` are those that transformers reads: none missing, none left over."""
+    torch.manual_seed(1)
+    ours = shake(astlib.AST(TINY)).eval()
+    convert.to_huggingface(ours).save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    state = convert.state_to_huggingface(ours.state_dict())
+    state = {key: value.contiguous() for key, value in state.items()}
+    save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    theirs, report = ASTForAudioClassification.from_pretrained(tmp_path, output_loading_info=True)
+    assert not report["missing_keys"] and not report["unexpected_keys"] and not report["mismatched_keys"]
+    assert difference(ours(noise(TINY)), theirs.eval()(noise(TINY)).logits) < 1e-3
+
+
+def test_both_kinds_of_keys_are_understood(tmp_path):
+    theirs = hugging_face(TINY)
+    theirs.save_pretrained(tmp_path)
+    from_memory = convert.state_from_huggingface(theirs.state_dict())
+    from_file = convert.state_from_huggingface(load_file(tmp_path / "model.safetensors"))
+    assert from_memory.keys() == from_file.keys() == astlib.AST(TINY).state_dict().keys()
+    assert all(torch.equal(from_memory[key], from_file[key]) for key in from_file)
+
+
+def test_query_key_and_value_keep_their_order():
+    names = {f"qkv{i}": f"attention.{part}" for i, part in enumerate(("query", "key", "value"))}
+    state = convert.state_to_huggingface(astlib.AST(TINY).state_dict())
+    ours = convert.state_from_huggingface(state)["blocks.4.attn.qkv.weight"]
+    for i, name in enumerate(names.values()):
+        part = state[f"audio_spectrogram_transformer.encoder.layer.4.attention.{name}.weight"]
+        assert torch.equal(ours[192 * i : 192 * (i + 1)], part)
+
+
+def test_normalisation_constants_come_from_the_folder(tmp_path):
+    hugging_face(TINY).save_pretrained(tmp_path)
+    extractor = {"feature_extractor_type": "ASTFeatureExtractor", "mean": -6.5, "std": 5.25}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(extractor))
+    cfg = convert.from_huggingface(tmp_path).cfg
+    assert (cfg.mean, cfg.std) == (-6.5, 5.25)
+
+
+@pytest.mark.parametrize("multi_label, problem", [
+    (True, "multi_label_classification"), (False, "single_label_classification"),
+])  # fmt: skip
+def test_labels_and_the_kind_of_problem_travel(multi_label, problem):
+    """Without problem_type transformers' pipeline takes softmax where AudioSet needs sigmoid."""
+    labels = ("rain", "dog", "sea waves", "baby", "clock", "person")
+    cfg = TINY.replace(multi_label=multi_label, labels=labels)
+    config = convert.to_huggingface(astlib.AST(cfg)).config
+    assert config.problem_type == problem
+    assert config.id2label == dict(enumerate(cfg.labels))
+    assert config.label2id["sea waves"] == 2
+
+
+def test_loss_is_the_one_that_the_kind_of_problem_asks_for():
+    ours = shake(astlib.AST(TINY)).eval()
+    targets = torch.tensor([[1.0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 1]])
+    with torch.inference_mode():
+        loss = convert.to_huggingface(ours)(noise(TINY), labels=targets).loss
+        expected = torch.nn.functional.binary_cross_entropy_with_logits(ours(noise(TINY)), targets)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_one_token_is_refused_with_the_reason():
+    with pytest.raises(ValueError, match="always has two prefix tokens.*has 1 .*prefix_tokens=2"):
+        convert.to_huggingface(astlib.AST(TINY.replace(prefix_tokens=1)))
+
+
+def test_oblong_patches_are_refused():
+    with pytest.raises(ValueError, match="square patches.*8x16"):
+        convert.to_huggingface(astlib.AST(TINY.replace(patch=(8, 16))))
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"num_hidden_layers": 2}, "with 12 layers; found .* with 2"),
+    ({"num_attention_heads": 6}, r"found \(192, 6\) with 12"),
+])  # fmt: skip
+def test_another_shape_is_refused(changes, message):
+    config = {"hidden_size": 192, "num_attention_heads": 3, "intermediate_size": 768, "max_length": 64}
+    with torch.device("meta"):
+        theirs = ASTForAudioClassification(HFConfig(**{**config, **changes}))
+    with pytest.raises(ValueError, match=message):
+        convert.from_huggingface(theirs)
+
+
+def test_a_foreign_state_is_refused():
+    state = convert.state_to_huggingface(astlib.AST(TINY).state_dict())
+    with pytest.raises(ValueError, match="unexpected parameter decoder.weight"):
+        convert.state_from_huggingface({**state, "decoder.weight": torch.zeros(1)})
+    del state["audio_spectrogram_transformer.encoder.layer.7.attention.attention.key.bias"]
+    with pytest.raises(ValueError, match=r"layer\.7\.attention\.attention\.key\.bias is missing"):
+        convert.state_from_huggingface(state)
+
+
+# --- the original's checkpoints
+
+
+@pytest.fixture
+def original(tmp_path):
+    """A file as the original writes it: from DataParallel, the encoder under `v`, two dead ImageNet heads."""
+    torch.manual_seed(4)
+    model = shake(astlib.AST(TINY)).eval()
+    state = {}
+    for key, value in model.state_dict().items():
+        state[f"module.{key}" if key.startswith("mlp_head") else f"module.v.{key}"] = value
+    for head in ("head", "head_dist"):
+        state[f"module.v.{head}.weight"] = torch.randn(1000, 192)
+        state[f"module.v.{head}.bias"] = torch.randn(1000)
+    path = tmp_path / "audioset_16_16.pth"
+    torch.save(state, path)
+    return model, path
+
+
+@torch.inference_mode()
+def test_an_original_checkpoint(original):
+    model, path = original
+    loaded = convert.load_original(path, TINY)
+    assert not loaded.training
+    assert torch.equal(loaded(noise(TINY)), model(noise(TINY)))
+
+
+def test_dead_heads_are_a_million_and_a_half_of_the_paper_sized_network():
+    """The original's log counts 88.132 M where 86.594 M are used: two heads of 1,000 outputs each."""
+    with torch.device("meta"):
+        used = sum(p.numel() for p in astlib.AST(astlib.ASTConfig()).parameters())
+    assert used + 2 * 1000 * (768 + 1) == 88_132_063
+
+
+def test_a_checkpoint_of_another_grid_says_what_to_do(original):
+    _, path = original
+    with pytest.raises(ValueError, match="has 12 patch tokens, the configuration 1212.*transfer.adapt"):
+        convert.load_original(path)  # without a configuration: AudioSet's grid
+
+
+def test_default_configuration_is_read_off_the_file(tmp_path):
+    """527 classes and the width come from the file; stride 10 on 128 x 1,024 is the released setting."""
+    torch.manual_seed(0)
+    model = astlib.AST(astlib.ASTConfig(label_dim=9, model_size="tiny224"))
+    state = {f"module.v.{key}".replace("v.mlp", "mlp"): value for key, value in model.state_dict().items()}
+    torch.save(state, tmp_path / "a.pth")
+    loaded = convert.load_original(tmp_path / "a.pth")
+    assert loaded.cfg == astlib.ASTConfig(label_dim=9, model_size="tiny224")
+    assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), model.parameters(), strict=True))
+
+
+def test_missing_and_foreign_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no checkpoint at .*nothing.pth"):
+        convert.load_original(tmp_path / "nothing.pth")
+    torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "cnn.pth")
+    with pytest.raises(ValueError, match="not a checkpoint of the original AST: it has conv1.weight"):
+        convert.load_original(tmp_path / "cnn.pth")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint at all", None])
+def test_a_broken_file_is_named(original, tmp_path, content):
+    """An interrupted download is the most common fault of a checkpoint."""
+    path = tmp_path / "broken.pth"
+    path.write_bytes(original[1].read_bytes()[:100_000] if content is None else content)
+    with pytest.raises(ValueError, match="broken.pth"):
+        convert.load_original(path, TINY)
+
+
+def test_a_list_is_no_checkpoint(tmp_path):
+    torch.save([1, 2, 3], tmp_path / "list.pth")
+    with pytest.raises(ValueError, match="list.pth"):
+        convert.load_original(tmp_path / "list.pth")
+
+
+def test_nothing_in_a_checkpoint_is_executed(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "was-executed"), "w"))
+
+    torch.save({"cls_token": Trap()}, tmp_path / "trap.pth")
+    with pytest.raises(ValueError, match="trap.pth"):
+        convert.load_original(tmp_path / "trap.pth")
+    assert not (tmp_path / "was-executed").exists()
+
+
+def test_the_constants_of_the_sound_survive_a_folder(tmp_path):
+    """mean and std decide every prediction on sound: they travel with the weights, and the front-end has them too."""
+    cfg = astlib.ASTConfig(label_dim=2, labels=("a", "b"), model_size="tiny224", fstride=16, tstride=16, input_tdim=64,
+                           mean=-6.6268077, std=5.358466, multi_label=False)  # fmt: skip
+    hf = convert.to_huggingface(astlib.AST(cfg))
+    assert convert.from_huggingface(hf).cfg == cfg
+    hf.save_pretrained(tmp_path)
+    convert.feature_extractor(cfg).save_pretrained(tmp_path)
+    assert convert.from_huggingface(tmp_path).cfg == cfg
+    classify = pipeline("audio-classification", model=str(tmp_path))
+    found = classify(torch.randn(8_000).numpy() * 0.1)
+    assert {row["label"] for row in found} == {"a", "b"} and sum(row["score"] for row in found) == pytest.approx(1)
