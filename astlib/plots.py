@@ -4,8 +4,8 @@ Every function takes arrays or tensors, draws on `ax` (or on a new figure) and r
 here uses pyplot: no window opens, no back end is chosen, and a figure that ends a cell is shown once.
 
 Chapters: notebooks/01_sound_to_spectrogram.ipynb (waveform, mel, filterbank),
-notebooks/02_spectrogram_to_tokens.ipynb (patches), notebooks/05_pictures_to_sound.ipynb
-(position_similarity), notebooks/09_esc50.ipynb (curves, confusion).
+notebooks/02_spectrogram_to_tokens.ipynb (patches), notebooks/04_the_whole_ast.ipynb (whole_network),
+notebooks/05_pictures_to_sound.ipynb (position_similarity), notebooks/09_esc50.ipynb (curves, confusion).
 """
 
 import io

@@ -1,0 +1,31 @@
+# Every target is short; what it does is in ci/. `make help` lists them.
+PYTHON_ENV := .venv/bin/python
+
+.PHONY: help setup book test serve outputs address clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' Makefile
+
+setup: ## make .venv with everything that is needed (a second call installs nothing)
+	@sh ci/setup.sh
+
+book: setup ## execute the chapters (profile quick) and build _build/html/index.html
+	@$(PYTHON_ENV) ci/execute.py
+	@$(PYTHON_ENV) ci/build.py
+
+test: setup ## run the unit tests, the chapters, and the checks of the built book
+	@$(PYTHON_ENV) ci/test.py
+
+serve: ## show the built book at http://127.0.0.1:8000/
+	@test -f _build/html/index.html || { echo "error: there is no built book yet; run make book" >&2; exit 1; }
+	@$(PYTHON_ENV) -m http.server 8000 --bind 127.0.0.1 --directory _build/html
+
+outputs: setup ## write the checked outputs back into notebooks/, strip everything else
+	@$(PYTHON_ENV) ci/outputs.py
+
+address: setup ## set the repository's address: make address REPO=owner/name TAG=v0.1.0
+	@$(PYTHON_ENV) ci/address.py $(REPO) $(TAG)
+
+clean: ## remove what was built (.venv stays)
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis

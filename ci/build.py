@@ -1,0 +1,123 @@
+"""Render the staged book (_build/src) to _build/html with Jupyter Book; warnings are errors, nothing is executed.
+
+MathJax, require.js and the widget manager come from npm, once, so that the built book asks no other host for
+anything. Without npm the pages load them from a content network, and this says so.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+from common import BUILD, EXECUTED, HTML, ROOT, SOURCE, TIMES, VENDOR, chapters, fail, table
+
+# npm package -> {file or folder in it: its place in _build/vendor/}
+PACKAGES = {
+    "mathjax@3.2.2": {
+        "es5/tex-svg.js": "mathjax/tex-svg.js",
+        "es5/input/tex/extensions": "mathjax/input/tex/extensions",
+        "LICENSE": "mathjax/LICENSE",
+    },
+    "requirejs@2.3.8": {"require.js": "require.js"},
+    "@jupyter-widgets/html-manager@1.0.15": {
+        "dist/embed-amd.js": "html-manager/embed-amd.js",
+        "dist/*.woff2": "html-manager",
+    },
+    "axe-core@4.14.1": {"axe.min.js": "../axe/axe.min.js"},  # for ci/check_browser.py only, not part of the book
+}
+STAMP = VENDOR / "versions.json"
+
+
+def copy(package: Path, pattern: str, target: Path) -> None:
+    """Copy a file, a folder, or all files of a pattern (into the folder `target`)."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if (package / pattern).is_dir():
+        shutil.copytree(package / pattern, target)
+    else:
+        for source in package.glob(pattern):
+            shutil.copy(source, target)
+
+
+def fetch_vendor() -> bool:
+    """Bring the packages into _build/vendor unless they are there. False where that cannot be done."""
+    if STAMP.exists() and json.loads(STAMP.read_text()) == list(PACKAGES):
+        return True
+    npm = shutil.which("npm")
+    if npm is None:
+        print("npm is not installed: the pages will load MathJax and the widget manager from a content network.\n"
+              "Install Node.js for a book that can be read with no network.")
+        return False
+    shutil.rmtree(VENDOR, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for package, places in PACKAGES.items():
+            packed = subprocess.run([npm, "pack", "--silent", package], cwd=folder, capture_output=True, text=True)
+            if packed.returncode:
+                print(f"npm could not fetch {package}: the pages will load it from a content network.\n"
+                      + packed.stderr.strip())
+                return False
+            with tarfile.open(Path(folder) / packed.stdout.split()[-1]) as archive:
+                archive.extractall(Path(folder) / "unpacked", filter="data")
+            for pattern, place in places.items():
+                copy(Path(folder) / "unpacked" / "package", pattern, VENDOR / place)
+            shutil.rmtree(Path(folder) / "unpacked")
+    STAMP.write_text(json.dumps(list(PACKAGES)))
+    return True
+
+
+def configure(self_contained: bool) -> None:
+    """Put the vendor files beside the book's own assets, or take them out of the staged configuration."""
+    if self_contained:
+        shutil.copytree(VENDOR, SOURCE / "book" / "_static" / "vendor", dirs_exist_ok=True)
+        return
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    for key in ("mathjax_path", "nb_ipywidgets_js"):
+        del config["sphinx"]["config"][key]
+    (SOURCE / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+
+def render() -> float:
+    """Run Jupyter Book on a clean slate. Returns the seconds it took; ends with status 1 on any warning."""
+    for leftover in (HTML, BUILD / ".doctrees", BUILD / "jupyter_execute"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(SOURCE),
+               "--config", str(SOURCE / "_config.yml"), "--toc", str(SOURCE / "book" / "_toc.yml"),
+               "--path-output", str(ROOT), "--all", "-W", "-n", "--keep-going"]
+    start = time.perf_counter()
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          env=os.environ | {"PYTHONWARNINGS": "ignore::DeprecationWarning"})
+    text = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+    (BUILD / "build.log").write_text(text)
+    if done.returncode or not (HTML / "index.html").exists():
+        shutil.rmtree(HTML, ignore_errors=True)  # a half-built book must not be mistaken for a book
+        lines = text.splitlines()
+        problems = [line for line in lines if re.search(r"WARNING|ERROR|Error", line)] or lines[-30:]
+        print("\n".join(problems))
+        fail("the book could not be rendered; everything it said is in _build/build.log")
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    executed = json.loads(EXECUTED.read_text()) if EXECUTED.exists() else {}
+    missing = [path.stem for path in chapters() if path.stem not in executed]
+    if missing:
+        shutil.rmtree(HTML, ignore_errors=True)
+        fail(f"not executed, or failed: {', '.join(missing)}; run ci/execute.py (`make book` does)")
+    configure(fetch_vendor())
+    seconds = render()
+    times = json.loads(TIMES.read_text())
+    rows = [(path.stem, times[path.stem]) for path in chapters()] + [("rendering", seconds)]
+    print(table("Seconds per chapter and for the pages:", rows))
+    print(f"\nThe book is built: {HTML / 'index.html'}\n"
+          "Open that file in a browser, or run `make serve` and open http://127.0.0.1:8000/")
+
+
+if __name__ == "__main__":
+    main()

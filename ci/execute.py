@@ -1,0 +1,212 @@
+"""Execute the chapters with papermill into _build/src/notebooks and stage the pages of the book beside them.
+
+    python ci/execute.py                                # every chapter, profile quick
+    python ci/execute.py --only 09 --profile full -p fold=2 -p seed=1
+
+A chapter that fails leaves its notebook with the traceback; the others still run; the exit status is 1. A chapter
+is run again only if something it depends on changed: the notebook, astlib, models, results, requirements,
+profile, parameters, or the data and weights that are found.
+"""
+
+import argparse
+import ast
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import papermill
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from common import EXECUTED, ROOT, SOURCE, TIMES, chapters, fail, isolate_jupyter
+
+CELL_SECONDS = {"quick": 300, "full": None}
+CONVERT = {"str": str, "int": int, "float": float, "bool": lambda text: BOOLEANS[text.lower()]}
+BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--profile", choices=list(CELL_SECONDS), default="quick", help="default: quick")
+    parser.add_argument("--only", nargs="+", metavar="NN", help="numbers of chapters, as 01 05")
+    parser.add_argument("-p", dest="parameters", action="append", default=[], metavar="NAME=VALUE",
+                        help="a parameter of a chapter; can be given again")
+    parser.add_argument("--force", action="store_true", help="run again even what did not change")
+    return parser.parse_args()
+
+
+def select(numbers: list[str] | None) -> list[Path]:
+    """The chapters with these numbers ("1" and "01" both mean 01), or all of them."""
+    found = chapters()
+    missing = [path.name for path in found if not path.exists()]
+    if missing:
+        fail(f"book/_toc.yml lists chapters that are not there: {', '.join(missing)}")
+    if numbers is None:
+        return found
+    by_number = {path.name[:2]: path for path in found}
+    unknown = [number for number in numbers if number.zfill(2) not in by_number]
+    if unknown:
+        fail(f"no chapter {', '.join(unknown)}; there are {', '.join(by_number)}")
+    return [by_number[number.zfill(2)] for number in numbers]
+
+
+def parameters_of(notebook: Path) -> dict[str, dict]:
+    """Name -> papermill's description of every parameter in the notebook's `parameters` cell."""
+    return papermill.inspect_notebook(str(notebook))
+
+
+def convert(name: str, text: str, kind: str) -> object:
+    """A value from the command line, as the type that the chapter annotates."""
+    try:
+        return CONVERT[kind](text)
+    except (KeyError, ValueError):
+        fail(f"parameter {name} is of type {kind or 'unknown'}, and {text!r} is none")
+
+
+def assign(notebooks: list[Path], given: list[str], profile: str) -> dict[Path, dict]:
+    """Which parameters each chapter gets: those it declares. A name that none of them declares is refused.
+
+    A value that equals the chapter's default is left out, so that papermill adds no cell that says nothing.
+    """
+    texts = {"profile": profile}
+    for pair in given:
+        name, sign, text = pair.partition("=")
+        if not sign:
+            fail(f"-p takes NAME=VALUE, got {pair!r}")
+        if name == "profile":
+            fail("use --profile to choose the profile")
+        texts[name] = text
+    declared = {path: parameters_of(path) for path in notebooks}
+    known = sorted({name for parameters in declared.values() for name in parameters})
+    unknown = [name for name in texts if name not in known and name != "profile"]
+    if unknown:
+        fail(f"unknown parameter {', '.join(unknown)}; the chosen chapters know {', '.join(known)}")
+    chosen = {}
+    for path, parameters in declared.items():
+        chosen[path] = {}
+        for name, text in texts.items():
+            if name not in parameters:
+                continue
+            kind = parameters[name]["inferred_type_name"]
+            value = convert(name, text, kind)
+            if value != ast.literal_eval(parameters[name]["default"]):
+                chosen[path][name] = value
+    return chosen
+
+
+def found_data() -> list[str]:
+    """Traces of the data and weights that a chapter could find: names, sizes and times, two levels deep."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "astlib"
+    named = [os.environ[name] for name in ("ASTLIB_DATA", "ASTLIB_WEIGHTS") if os.environ.get(name)]
+    traces = []
+    for root in (*(Path(name).expanduser() for name in named), cache / "data", cache / "weights"):
+        for path in sorted([root, *root.glob("*"), *root.glob("*/*")]):
+            if path.exists():
+                stat = path.stat()
+                traces.append(f"{path} {stat.st_mtime_ns} {stat.st_size if path.is_file() else ''}")
+    return traces
+
+
+def common_digest() -> str:
+    """Digest of all that every chapter depends on besides itself."""
+    digest = hashlib.sha256(f"{sys.version} {found_data()}".encode())
+    files = [ROOT / "requirements.txt", ROOT / "ci" / "constraints.txt"]
+    for folder in ("astlib", "models", "results"):
+        files += sorted(path for path in (ROOT / folder).rglob("*") if path.is_file())
+    for path in files:
+        if path.suffix != ".pyc":
+            digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def digest_of(notebook: Path, common: str, profile: str, parameters: dict) -> str:
+    recipe = json.dumps([common, profile, parameters], sort_keys=True).encode()
+    return hashlib.sha256(recipe + notebook.read_bytes()).hexdigest()
+
+
+def stage() -> None:
+    """Copy the configuration and the pages; the executed chapters stay, those no longer listed go."""
+    shutil.rmtree(SOURCE / "book", ignore_errors=True)
+    shutil.copytree(ROOT / "book", SOURCE / "book", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "_config.yml", SOURCE / "_config.yml")
+    (SOURCE / "notebooks").mkdir(exist_ok=True)
+    listed = {path.name for path in chapters()}
+    for path in (SOURCE / "notebooks").glob("*.ipynb"):
+        if path.name not in listed:
+            path.unlink()
+
+
+def explain(error: Exception) -> str:
+    if isinstance(error, PapermillExecutionError):
+        return f"cell {error.exec_count}: {error.ename}: {error.evalue}".strip()
+    if isinstance(error, CellTimeoutError):
+        return "a cell took longer than allowed: " + str(error).splitlines()[0]
+    if isinstance(error, DeadKernelError):
+        return "the kernel died; often the memory was not enough"
+    return f"{type(error).__name__}: {error}"
+
+
+def run(notebook: Path, output: Path, parameters: dict, profile: str) -> str | None:
+    """Execute one chapter. Returns None, or what went wrong."""
+    try:
+        papermill.execute_notebook(
+            str(notebook), str(output), parameters=parameters,
+            kernel_name="python3", cwd=str(ROOT / "notebooks"), progress_bar=sys.stderr.isatty(),
+            execution_timeout=CELL_SECONDS[profile], start_timeout=120,
+            extra_arguments=["--IPKernelApp.log_level=50"],  # else each kernel warns that TCP is not encrypted
+        )
+    except (PapermillExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
+        return explain(error)
+    notebook = nbformat.read(output, as_version=4)  # the page and its download carry no times of this machine
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+    nbformat.write(notebook, output)
+    return None
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def main() -> None:
+    arguments = parse()
+    isolate_jupyter()
+    os.chdir(ROOT)
+    notebooks = select(arguments.only)
+    chosen = assign(notebooks, arguments.parameters, arguments.profile)
+    stage()
+    state, times, common, failed = read(EXECUTED), read(TIMES), common_digest(), []
+    for notebook, parameters in chosen.items():
+        name, output = notebook.stem, SOURCE / "notebooks" / notebook.name
+        digest = digest_of(notebook, common, arguments.profile, parameters)
+        if not arguments.force and output.exists() and state.get(name) == digest:
+            print(f"{name}: unchanged ({times[name]:.1f} s when it ran)", flush=True)
+            continue
+        shown = "".join(f", {key}={value}" for key, value in parameters.items() if key != "profile")
+        print(f"{name}: executing, profile {arguments.profile}{shown} …", flush=True)
+        state.pop(name, None)
+        EXECUTED.write_text(json.dumps(state, indent=1))
+        start = time.perf_counter()
+        problem = run(notebook, output, parameters, arguments.profile)
+        times[name] = round(time.perf_counter() - start, 1)
+        if problem:
+            failed.append(f"{name}: {problem}\n  the traceback is in {output.relative_to(ROOT)}")
+            print(f"{name}: FAILED after {times[name]:.1f} s", flush=True)
+        else:
+            state[name] = digest
+            print(f"{name}: {times[name]:.1f} s", flush=True)
+        EXECUTED.write_text(json.dumps(state, indent=1))
+        TIMES.write_text(json.dumps(times, indent=1))
+    if failed:
+        fail(f"{len(failed)} of {len(notebooks)} chapters failed\n" + "\n".join(failed))
+
+
+if __name__ == "__main__":
+    main()
