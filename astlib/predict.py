@@ -3,7 +3,7 @@
 A model reads a fixed number of frames. A shorter sound is padded as in training; a longer one is cut into windows that
 overlap by half, and the probabilities are averaged over them.
 
-Chapter: notebooks/05_pictures_to_sound.ipynb
+Chapter: notebooks/04_the_whole_ast.ipynb
 """
 
 import torch
