@@ -27,7 +27,17 @@ MP3_RATES_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 
 
 class AudioError(ValueError):
-    """A sound file that cannot be used. The message names the file, what is wrong and what to do."""
+    """A sound file that cannot be used. The message names the file, what is wrong and what to do.
+
+    kind: "missing" (no such file), "empty" (no sound in it) or "unreadable" (everything else).
+    """
+
+    def __init__(self, message: str, kind: str = "unreadable"):
+        super().__init__(message, kind)  # both, so that it survives the way out of a loader's worker
+        self.kind = kind
+
+    def __str__(self) -> str:
+        return self.args[0]
 
 
 def load(path: str | os.PathLike, rate: int = 16_000) -> Tensor:
@@ -52,7 +62,42 @@ def load(path: str | os.PathLike, rate: int = 16_000) -> Tensor:
         AudioError: missing, empty, unreadable, truncated, no sound, NaN, or far outside [-1, 1].
     """
     try:
-        samples, source_rate = _decode(_read_bytes(Path(path)))
+        return _waveform(_read_bytes(Path(path)), rate)
+    except AudioError as error:
+        raise AudioError(f"{path}: {error}", error.kind) from None
+
+
+def decode(data: bytes, name: str, rate: int = 16_000) -> Tensor:
+    """The same from the bytes of a sound file, such as a cell of a Parquet file. `name` is for the errors."""
+    try:
+        return _waveform(data, rate)
+    except AudioError as error:
+        raise AudioError(f"{name}: {error}", error.kind) from None
+
+
+def seconds(file: str | os.PathLike | bytes, name: str | None = None) -> float:
+    """How long a sound is, from the header of a file or of its bytes; decoded only where no header says it.
+
+    Raises:
+        AudioError: as in `load`. A file that was cut short is found only where it has to be decoded.
+    """
+    inside = isinstance(file, bytes)
+    try:
+        info = soundfile.info(io.BytesIO(file) if inside else os.fspath(file))
+        told = info.frames if info.frames < 1 << 62 and info.format != "MP3" else 0  # of an mp3 it may be a guess
+    except (soundfile.SoundFileError, RuntimeError, TypeError):
+        told = 0  # decoding says what is wrong
+    if told:
+        return told / info.samplerate
+    return len(decode(file, name or "sound") if inside else load(file)) / 16_000
+
+
+def _waveform(data: bytes, rate: int) -> Tensor:
+    """What `load` and `decode` do; the messages of its errors go on after a name and a colon."""
+    if not data:
+        raise AudioError("is empty (0 bytes). Copy or download it again", "empty")
+    try:
+        samples, source_rate = _decode(data)
         if not np.isfinite(samples).all():
             raise AudioError("has NaN or infinite samples. Export it again from its source")
         peak = np.abs(samples).max(initial=0.0)
@@ -63,9 +108,9 @@ def load(path: str | os.PathLike, rate: int = 16_000) -> Tensor:
             )
         waveform = resample(torch.from_numpy(samples.mean(axis=1)), source_rate, rate)
         if not len(waveform):
-            raise AudioError("holds no samples. Record or export it again")
-    except (AudioError, ImportError) as error:
-        raise AudioError(f"{path}: {error}") from None
+            raise AudioError("holds no samples. Record or export it again", "empty")
+    except ImportError as error:
+        raise AudioError(str(error)) from None
     return waveform.clamp(-1, 1)
 
 
@@ -101,18 +146,15 @@ def resample(waveform: Tensor, source_rate: int, target_rate: int) -> Tensor:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
-        raise AudioError("there is no such file. Check the path") from None
+        raise AudioError("there is no such file. Check the path", "missing") from None
     except OSError as error:
         if path.is_dir():
             raise AudioError("is a folder. Give one of the files in it") from None
         if isinstance(error, PermissionError):
             raise AudioError("may not be read. Ask its owner for permission, or copy it") from None
         raise AudioError(f"cannot be read ({error.strerror or error}). Check the path and the disk") from None
-    if not data:
-        raise AudioError("is empty (0 bytes). Copy or download it again")
-    return data
 
 
 def _decode(data: bytes) -> tuple[np.ndarray, int]:

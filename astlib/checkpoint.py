@@ -1,19 +1,22 @@
-"""Checkpoints: what a run needs to go on as if it had never stopped.
+"""Checkpoints: what a run needs to go on as if it had never stopped; and what can be made of several of them.
 
-Every random draw of a run is a function of (seed, epoch, step), see `astlib.train.generator`, so a checkpoint needs no
-random state: weights, optimizer and the history are all there is. A checkpoint is a folder that gets its name only
-when it is complete; what has no such name is never read.
+Every random draw of a run is a function of (seed, epoch, step), see `astlib.sampling`, so a checkpoint needs no random
+state: weights, optimizer, place and history are all there is. A checkpoint is a folder that gets its name only when it
+is complete; what has no such name is never read.
 
-Chapter: notebooks/09_esc50.ipynb
+Chapter: notebooks/07_the_training_loop.ipynb
 """
 
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from .ledger import write_json
 from .model import AST
 
 
@@ -25,35 +28,56 @@ class TrainingStopped(RuntimeError):
     """The run cannot go on; the message says at which step, why, and what was saved."""
 
 
-def save(out: str | Path, epoch: int, model: AST, optimizer, history: dict, scaler=None) -> Path:
-    """Write `out/epoch-NNN` (weights, optimizer, history) and remove the earlier ones.
+class Interrupted(TrainingStopped):
+    """Somebody asked for a stop; the message says how to go on."""
 
-    history: JSON-ready; comes back from `load`. scaler: the GradScaler of a float16 run.
+
+def name_of(epoch: int, step: int) -> str:
+    return f"checkpoint-{epoch:03d}-{step:07d}"
+
+
+def save(out: str | Path, model: AST, optimizer, state: dict, scaler=None) -> Path:
+    """Write `out/checkpoint-EEE-SSSSSSS` (weights, optimizer, state) and remove the earlier ones.
+
+    state: JSON-ready, comes back from `load`; `state["epoch"]` is the epoch being worked on and `state["step"]` how
+    many of its steps are done. scaler: the GradScaler of a float16 run.
     Raises OSError if the disk is full; the previous checkpoint is whole.
     """
     out = Path(out)
-    final = out / f"epoch-{epoch:03d}"
+    final = out / name_of(state["epoch"], state["step"])
     temporary = out / f".{final.name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
-    model.save_pretrained(temporary)
-    state = {"optimizer": optimizer.state_dict(), "scaler": scaler.state_dict() if scaler else None}
-    torch.save(state, temporary / "optimizer.pt")
-    (temporary / "history.json").write_text(json.dumps(history, indent=2) + "\n", encoding="utf-8")
-    for path in temporary.iterdir():
-        _sync(path)
+    try:
+        model.save_pretrained(temporary)
+        tensors = {"optimizer": optimizer.state_dict(), "scaler": scaler.state_dict() if scaler else None}
+        torch.save(tensors, temporary / "optimizer.pt")
+        write_json(temporary / "state.json", state)
+        for path in [*temporary.iterdir(), temporary]:
+            sync(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)  # on a full disk it would take the room that the next one needs
+        raise
     if final.exists():
         shutil.rmtree(final)
     os.replace(temporary, final)
+    sync(out)
     for older in complete(out):
         if older != final:
-            shutil.rmtree(older)
+            remove(older)
     return final
+
+
+def remove(folder: Path) -> None:
+    """Take a folder away so that it is whole or gone: a kill half way leaves a name that nobody reads."""
+    doomed = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(doomed, ignore_errors=True)
+    os.replace(folder, doomed)
+    shutil.rmtree(doomed)
 
 
 def complete(out: str | Path) -> list[Path]:
     """The complete checkpoints in `out`, earliest first."""
-    found = [path for path in Path(out).glob("epoch-*") if (path / "history.json").is_file()]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("epoch-")))
+    return sorted(path for path in Path(out).glob("checkpoint-*") if (path / "state.json").is_file())
 
 
 def latest(out: str | Path) -> Path | None:
@@ -62,7 +86,7 @@ def latest(out: str | Path) -> Path | None:
 
 
 def load(folder: str | Path, model: AST, optimizer, scaler=None) -> dict:
-    """Put a checkpoint's weights, optimizer and scaler state into place; returns the history.
+    """Put a checkpoint's weights, optimizer and scaler state into place; returns the state.
 
     Raises CheckpointError if the files do not belong to this model.
     """
@@ -71,15 +95,98 @@ def load(folder: str | Path, model: AST, optimizer, scaler=None) -> dict:
     folder = Path(folder)
     try:
         model.load_state_dict(load_file(folder / "model.safetensors"))
-        state = torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True)
-        optimizer.load_state_dict(state["optimizer"])
-        if scaler and state["scaler"]:
-            scaler.load_state_dict(state["scaler"])
-        return json.loads((folder / "history.json").read_text(encoding="utf-8"))
+        tensors = torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True)
+        optimizer.load_state_dict(tensors["optimizer"])
+        if scaler and tensors["scaler"]:
+            scaler.load_state_dict(tensors["scaler"])
+        return json.loads((folder / "state.json").read_text(encoding="utf-8"))
     except Exception as error:  # torch, safetensors and json each raise their own kinds for a damaged file
         raise CheckpointError(f"the checkpoint {folder} cannot be used for this run: {error}") from error
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Ask the disk to really have a file or a folder's entries."""
+    if path.is_dir():
+        if os.name == "nt":
+            return  # Windows does not open folders
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        return
     with open(path, "r+b") as file:  # Windows refuses to flush a file opened for reading
         os.fsync(file.fileno())
+
+
+# --- several at once -------------------------------------------------------------------------------------
+
+
+def average(folders: Sequence[str | Path]) -> AST:
+    """One AST whose weights are the mean over several saved ones, such as the epochs of a run (paper section 3.1).
+
+    The paper's 0.459 is such a mean: of all five epochs of the full AudioSet, and of epochs 6 to 25 of the balanced
+    part. Raises ValueError if there is none, or if they are not the same network.
+    """
+    if not folders:
+        raise ValueError("no weights to average: the run may have no epoch in that range")
+    model = AST.from_pretrained(folders[0])
+    sums = {key: value.double() for key, value in model.state_dict().items()}
+    for folder in folders[1:]:
+        other = AST.from_pretrained(folder)
+        if other.cfg != model.cfg:
+            raise ValueError(f"{folder} is another network than {folders[0]}: their configurations differ")
+        for key, value in other.state_dict().items():
+            sums[key] += value
+    model.load_state_dict({key: (value / len(folders)).float() for key, value in sums.items()})
+    return model.eval()
+
+
+def epoch_weights(out: str | Path) -> list[Path]:
+    """The weights that a run keeps for averaging, `out/weights/epoch-NNN`, earliest first."""
+    return sorted(path.parent for path in Path(out).glob("weights/epoch-*/model.safetensors"))
+
+
+def save_scores(path: str | Path, logits: torch.Tensor, names: Sequence[str], multi_label: bool) -> None:
+    """Write the logits `(clips, classes)` of an evaluation, whole or not at all, so that ensembles need no model."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    with open(temporary, "wb") as file:
+        np.savez(file, logits=logits.numpy(), names=np.array(names), multi_label=multi_label)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load_scores(path: str | Path) -> tuple[torch.Tensor, list[str]]:
+    """Probabilities `(clips, classes)` and the clips' names of a file that `save_scores` wrote.
+
+    Raises CheckpointError if the file is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            logits, names = torch.from_numpy(file["logits"]), file["names"].tolist()
+            return (logits.sigmoid() if file["multi_label"] else logits.softmax(dim=-1)), names
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} is not a file of scores: {error}") from error
+
+
+def ensemble(paths: Sequence[str | Path]) -> tuple[torch.Tensor, list[str]]:
+    """Mean of the probabilities of several evaluations on the same clips, `(clips, classes)`, and the clips' names.
+
+    A path is a file of scores, a run's folder (the scores of its selected weights), or both mixed. Over runs with
+    other seeds this is the paper's Ensemble-S, over other networks its Ensemble-M (original:
+    egs/audioset/ensemble.py); over the epochs of one run it is a checkpoint ensemble (src/traintest.py:322-338).
+    Raises ValueError if the clips differ, CheckpointError if a file cannot be read.
+    """
+    if not paths:
+        raise ValueError("an ensemble needs at least one run")
+    files = [Path(path) / "scores.npz" if Path(path).is_dir() else Path(path) for path in paths]
+    total, names = load_scores(files[0])
+    for file in files[1:]:
+        scores, others = load_scores(file)
+        if others != names or scores.shape != total.shape:
+            raise ValueError(f"{file} holds other clips or classes than {files[0]}: an ensemble needs the same ones")
+        total = total + scores
+    return total / len(files), names

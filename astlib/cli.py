@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from .audio import AudioError
-from .checkpoint import CheckpointError, TrainingStopped
+from .checkpoint import CheckpointError, Interrupted, TrainingStopped
 from .data.fetch import FetchError
 
 app = typer.Typer(
@@ -26,7 +26,8 @@ app = typer.Typer(
     help="Audio Spectrogram Transformer.",
 )
 EMBEDDED = "ast-tiny-esc50"
-Model = Annotated[str, typer.Option(help="Folder of a saved model, or the name of an embedded one.")]
+MODEL_HELP = "Folder of a saved model, name of an embedded one, .pth of the original, or Hugging Face name."
+Model = Annotated[str, typer.Option(help=MODEL_HELP)]
 
 
 @app.command()
@@ -38,10 +39,10 @@ def predict(
 ) -> None:
     """Name the sounds in files. A file that cannot be read is reported, the others go on, and the exit status is 1."""
     from .audio import load
-    from .model import AST
+    from .convert import open_model
     from .predict import predict as predict_one
 
-    ast_model = AST.from_pretrained(model)
+    ast_model = open_model(model)
     failed = 0
     for file in files:
         try:
@@ -63,45 +64,63 @@ def predict(
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Option(help="Name of a recipe; `astlib train --recipe list` shows them.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for checkpoints, model and record.")] = None,
+    recipe: Annotated[str, typer.Option(help="Name of a recipe; `astlib recipes` lists them.")],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, model and record.")],
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", "-s", help="Change a value of the recipe: --set epochs=5 (repeatable)."),
     ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the data; by default where ASTLIB_DATA says.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on with an unfinished run in the folder.")] = True,
-    workers: Annotated[int, typer.Option(min=0, help="Loader processes; 0 keeps all clips in memory.")] = 0,
-    precision: Annotated[str, typer.Option(help="no (float32), bf16 or fp16.")] = "no",
+    workers: Annotated[int, typer.Option(min=0, help="Loader processes a device; 0 keeps all clips in memory.")] = 0,
+    precision: Annotated[str, typer.Option(help="auto, no (float32), bf16 or fp16.")] = "auto",
+    micro_batch: Annotated[
+        int, typer.Option(min=0, help="Clips a device takes at a time, if memory is short; the batch stays.")
+    ] = 0,
+    save_minutes: Annotated[float, typer.Option(min=0, help="Between checkpoints inside an epoch.")] = 10.0,
+    require: Annotated[float, typer.Option(min=0, max=1, help="Share of the clips that must be usable.")] = 0.95,
+    tracker: Annotated[str | None, typer.Option(help="tensorboard: write curves to OUT while it trains.")] = None,
     record: Annotated[bool, typer.Option(help="Copy the finished record into the ledger, results/runs/.")] = False,
 ) -> None:
-    """Train by a recipe. The same command again continues an unfinished run."""
+    """Train by a recipe. The same command again continues an unfinished run.
+
+    On several GPUs: `torchrun --nproc-per-node 4 -m astlib.cli train ...`, or `accelerate launch -m astlib.cli ...`.
+    A step stays the recipe's batch, however many devices share it.
+    """
     from .ledger import results_folder, table
-    from .recipes import RECIPES
+    from .recipes import recipe as named
     from .train import fit
 
-    if recipe not in RECIPES:
-        if recipe != "list":
-            raise ValueError(f"no recipe {recipe!r}. Recipes: {', '.join(RECIPES)}")
-        for known in RECIPES.values():
-            typer.echo(
-                f"{known.name}: {known.model_size} on {known.dataset}, stride {known.fstride}, {known.epochs} epochs"
-            )
-        return
     if record and results_folder().name != "results":
         raise ValueError("--record writes into results/ of a checkout, and this astlib is an installed one")
-    if out is None:
-        raise ValueError("--out is needed: the folder where checkpoints, model and record go")
-    chosen = RECIPES[recipe].replace(**dict(parse(change) for change in changes or []))
-    try:
-        run = fit(chosen, out, resume=resume, workers=workers, precision=precision)
-    except KeyboardInterrupt:
-        raise SystemExit(f"\nstopped; finished epochs are kept in {out}. The same command goes on from there") from None
+    chosen = named(recipe).replace(**dict(parse(change) for change in changes or []))
+    run = fit(
+        chosen, out, root=data, resume=resume, workers=workers, precision=precision, micro_batch=micro_batch,
+        save_minutes=save_minutes, require=require, tracker=tracker,
+    )  # fmt: skip
     if os.environ.get("RANK", "0") != "0":
         return  # torchrun and accelerate start this command once a device; the first one reports
     typer.echo(table([run]))
     typer.echo(f"model: {out / 'model'}   record: {out / 'run.json'}")
     if record:
         typer.echo(f"in the ledger: {run.save(results_folder() / 'runs')}")
+
+
+@app.command()
+def recipes(name: Annotated[str | None, typer.Argument(help="One recipe, value by value.")] = None) -> None:
+    """The recipes that `astlib train` knows; with a name, every value of one and where it comes from."""
+    from .ledger import Table
+    from .recipes import RECIPES, describe
+
+    if name is not None:
+        typer.echo(describe(name))
+        return
+    header = ["recipe", "data", "model", "start", "stride", "batch", "epochs", "loss", "counts"]
+    rows = [
+        [r.name, r.dataset, r.model_size, r.init, f"{r.fstride}x{r.tstride}", r.batch, r.epochs, r.loss, r.selection]
+        for r in RECIPES.values()
+    ]
+    typer.echo(Table(header, rows))
 
 
 def parse(change: str) -> tuple[str, object]:
@@ -117,35 +136,50 @@ def parse(change: str) -> tuple[str, object]:
 
 @app.command()
 def evaluate(
-    model: Model = EMBEDDED,
-    data: Annotated[str, typer.Option(help="esc50 or synthetic.")] = "esc50",
-    fold: Annotated[int, typer.Option(min=1, max=5, help="The fold to test on.")] = 1,
+    model: Annotated[list[str] | None, typer.Option(help=MODEL_HELP + " Several: their ensemble.")] = None,
+    data: Annotated[str, typer.Option(help="A data set: `astlib data list` shows them.")] = "esc50",
+    fold: Annotated[int, typer.Option(min=1, max=5, help="The fold to test on, where there are folds.")] = 1,
+    root: Annotated[Path | None, typer.Option(help="Folder of the data; by default where ASTLIB_DATA says.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Loader processes.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure a saved model on one fold of a data set."""
+    """Measure a saved model, or the ensemble of several, on the test part of a data set."""
+    from . import metrics
     from . import train as training
+    from .convert import open_model
+    from .data import parts
     from .ledger import Run, finite
-    from .model import AST, find_model
+    from .model import find_model
 
-    if data not in training.DATASETS:
-        raise ValueError(f"no data set {data!r}. Known: {', '.join(training.DATASETS)}")
-    ast_model = AST.from_pretrained(model)
-    test = training.DATASETS[data](fold=fold, split="test")
-    if ast_model.cfg.labels and list(ast_model.cfg.labels) != test.labels:
-        raise ValueError(
-            f"{model} knows the classes {', '.join(ast_model.cfg.labels[:3])} …, "
-            f"{data} has {', '.join(test.labels[:3])} …: a model can be measured only on the classes it was trained for"
-        )
-    trained = find_model(model) / "run.json"
-    if trained.is_file() and (held_out := Run.load(trained).parameters["fold"]) != fold:
-        typer.echo(f"careful: {model} was trained on fold {fold}; fold {held_out} is the one it never heard", err=True)
-    result = training.evaluate(ast_model, test)
-    del result["logits"]
+    models, scores = model or [EMBEDDED], []
+    test = parts(data, fold, root=root)[2]
+    for name in models:
+        ast_model = open_model(name)
+        if ast_model.cfg.labels and list(ast_model.cfg.labels) != test.labels:
+            raise ValueError(
+                f"{name} knows the classes {', '.join(ast_model.cfg.labels[:3])} …, {data} has "
+                f"{', '.join(test.labels[:3])} …: a model can be measured only on the classes it was trained for"
+            )
+        record = (find_model(name) if name == EMBEDDED else Path(name)) / "run.json"
+        held_out = Run.load(record).parameters["fold"] if record.is_file() else fold
+        if held_out != fold:
+            typer.echo(f"careful: {name} was trained on fold {fold}; fold {held_out} is what it never heard", err=True)
+        result = training.evaluate(ast_model, test, workers=workers)
+        report = result.pop("unusable")
+        if report.problems:
+            typer.echo(str(report), err=True)
+        logits, names = result.pop("logits"), result.pop("names")
+        scores.append(logits.sigmoid() if ast_model.cfg.multi_label else logits.softmax(dim=-1))
+    if len(models) > 1:
+        rows = {str(clip): i for i, clip in enumerate(test.names)}
+        targets = test.classes.take([rows[clip] for clip in names]).dense()
+        result = metrics.evaluate(targets, sum(scores) / len(scores))
     result = finite(result)
     if as_json:
-        typer.echo(json.dumps({"model": model, "data": data, "fold": fold, "clips": len(test), **result}))
+        typer.echo(json.dumps({"model": models, "data": data, "fold": fold, "clips": len(names), **result}))
         return
-    typer.echo(f"{model} on fold {fold} of {data}, {len(test)} clips")
+    place = f"fold {fold} of {data}" if test.folds is not None else data
+    typer.echo(f"{' + '.join(models)} on {place}, {len(names)} clips")
     for name, value in result.items():
         typer.echo(f"  {name:26} {value:.4f}" if isinstance(value, float) else f"  {name:26} {value}")
 
@@ -211,9 +245,12 @@ def results(as_json: Annotated[bool, typer.Option("--json", help="One JSON line 
 
 
 def main() -> None:
-    """Entry point: a person's mistake or a missing file ends in one line and exit status 2."""
+    """Entry point: a person's mistake or a missing file ends in one line and exit status 2, a stop in 130."""
     try:
         app()
+    except Interrupted as stopped:
+        print(f"\nastlib: {stopped}", file=sys.stderr)
+        raise SystemExit(130) from None
     except (ValueError, OSError, FetchError, CheckpointError, TrainingStopped) as error:
         print(f"astlib: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -7,6 +7,7 @@ all, by default 1e-12. The head keeps its 1e-5 here, which moves logits by parts
 Chapter: notebooks/04_the_whole_ast.ipynb
 """
 
+import json
 import re
 import warnings
 from pathlib import Path
@@ -14,7 +15,15 @@ from pickle import UnpicklingError
 
 import torch
 
-from .model import AST, DEPTH, MLP_RATIO, SIZES, ASTConfig
+from .model import AST, DEPTH, MLP_RATIO, SIZES, ASTConfig, find_model
+from .transfer import weight_folders
+
+# The released models that the paper's two AudioSet ensembles are made of, by hub name: mAP 0.475 and 0.485.
+ENSEMBLE_S = tuple(f"MIT/ast-finetuned-audioset-10-10-{v}" for v in ("0.450", "0.448", "0.448-v2"))
+ENSEMBLE_M = (
+    *ENSEMBLE_S,
+    *(f"MIT/ast-finetuned-audioset-{v}" for v in ("12-12-0.447", "14-14-0.443", "16-16-0.442")),
+)
 
 # astlib's name -> the name inside the files that transformers writes. transformers 5 calls the modules differently in
 # memory, but saves and loads these; `_in_memory` below translates.
@@ -122,6 +131,12 @@ def to_huggingface(model: AST):
             "Hugging Face's AST always has two prefix tokens and square patches; this one has "
             f"{cfg.prefix_tokens} and {cfg.patch[0]}x{cfg.patch[1]}. "
             "astlib.transfer.adapt(model, cfg.replace(prefix_tokens=2)) adds a token, which then needs training"
+        )
+    if cfg.fill != "zero":
+        warnings.warn(
+            f'this AST was trained with fill="{cfg.fill}"; Hugging Face\'s front-end pads short clips with zeros, so '
+            "their scores will differ a little",
+            stacklevel=2,
         )
     labels = cfg.labels or tuple(f"LABEL_{i}" for i in range(cfg.label_dim))
     config = HFConfig(
@@ -240,3 +255,31 @@ def load_original(path: str | Path, cfg: ASTConfig | None = None) -> AST:
             f"{path} does not fit a {model.cfg.model_size} AST of {model.cfg.label_dim} classes: {error}"
         ) from error
     return model.eval()
+
+
+def open_model(source: str | Path) -> AST:
+    """An AST from wherever it is: a folder or name that astlib knows, a checkpoint of the original (.pth), or
+    a Hugging Face folder or hub name.
+
+    Raises FileNotFoundError or ValueError that says what was tried.
+    """
+    text = str(source)
+    if text.endswith((".pth", ".pt")):
+        places = [Path(text), *(folder / text for folder in weight_folders())]
+        return load_original(next((path for path in places if path.is_file()), Path(text)))
+    try:
+        folder = find_model(source)
+    except FileNotFoundError:
+        if "/" not in text or Path(text).is_absolute() or text.startswith("."):
+            raise
+        folder = Path(text)
+    config = folder / "config.json"
+    if config.is_file() and "model_type" not in json.loads(config.read_text(encoding="utf-8")):
+        return AST.from_pretrained(folder)
+    try:
+        return from_huggingface(text if not config.is_file() else folder)
+    except OSError as error:
+        raise FileNotFoundError(
+            f"{text} is no folder with a saved AST here, and the Hugging Face hub did not give it ({error}). "
+            "Download it elsewhere and give the folder"
+        ) from error

@@ -14,6 +14,8 @@ src/dataloader.py:129). Two properties of that setting are worth knowing:
   index 3 contains none at all: it is ln(eps) = -15.942 in every frame of every sound.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,6 +26,7 @@ PREEMPHASIS = 0.97
 LOW_HZ = 20.0
 FLOOR = torch.finfo(torch.float32).eps  # power below it counts as silence: ln(eps) = -15.942
 CPU_SAMPLES = 320_000  # worked on at a time
+FILLS = ("zero", "silence", "mean")
 WINDOWS = {"hann": torch.hann_window, "hamming": torch.hamming_window}
 
 
@@ -100,7 +103,7 @@ class LogMel(nn.Module):
             ValueError: a wrong shape or dtype, NaN or infinite samples, or a clip shorter than one window.
         """
         waveforms = self._checked(waveforms)
-        counts = None if lengths is None else self._frame_counts(waveforms, lengths)
+        counts = None if lengths is None else self.frame_counts(waveforms, lengths)
         batch, samples = waveforms.shape
         # On a CPU a few clips at a time stay in its cache; every step over a whole batch would leave it.
         rows = max(1, CPU_SAMPLES // samples) if waveforms.device.type == "cpu" else batch
@@ -147,7 +150,8 @@ class LogMel(nn.Module):
             raise ValueError("LogMel got NaN or infinite samples; the log-mel of such a sound is undefined")
         return waveforms.float().reshape(-1, given)
 
-    def _frame_counts(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+    def frame_counts(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        """`frame_count` of every clip of a batch, after a look whether `lengths` can be true."""
         batch, samples = waveforms.shape
         lengths = torch.as_tensor(lengths, device=waveforms.device)
         if lengths.shape != (batch,) or lengths.is_floating_point():
@@ -199,3 +203,37 @@ def normalise(mel: Tensor, mean: float, std: float) -> Tensor:
     The constants belong to a data set. Released weights expect the pair that they were trained with.
     """
     return (mel - mean) / (2 * std)
+
+
+class Features(nn.Module):
+    """Waveforms to what an AST reads, as its configuration says: log-mel, padded or cut, normalised.
+
+    The order is the original's (src/dataloader.py:129-209): pad, mask, then normalise, so that padding and masks share
+    one value. `fill` is that value before normalisation.
+    """
+
+    def __init__(self, cfg):
+        super().__init__()
+        self.cfg = cfg
+        self.log_mel = LogMel(n_mels=cfg.input_fdim)
+        self.fill = fill_value(cfg.fill, cfg.mean)
+
+    def mel(self, waveforms: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Waveforms `(batch, samples)`, really `lengths` samples each -> `(batch, input_tdim, input_fdim)` log-mel."""
+        counts = None if lengths is None else self.log_mel.frame_counts(waveforms, lengths)
+        return pad_or_cut(self.log_mel(waveforms), self.cfg.input_tdim, counts, self.fill)
+
+    def normalise(self, mel: Tensor) -> Tensor:
+        return normalise(mel, self.cfg.mean, self.cfg.std)
+
+    def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Waveforms `(batch, samples)` -> the network's input `(batch, input_tdim, input_fdim)`, float32."""
+        return self.normalise(self.mel(waveforms, lengths))
+
+
+def fill_value(fill: str, mean: float) -> float:
+    """The log-mel value of padding and masks: "zero" (the original's 0.0), "silence" (ln eps) or "mean" (`mean`).
+
+    0.0 is what a rather loud sound has: after AudioSet's normalisation it is +0.467, silence -1.278, the mean 0.
+    """
+    return {"zero": 0.0, "silence": math.log(FLOOR), "mean": mean}[fill]

@@ -1,4 +1,4 @@
-"""How good are the scores? Average precision, area under the ROC curve, d', accuracy.
+"""How good are the scores? Average precision, area under the ROC curve, d', accuracy, and how sure each of them is.
 
 Chapter: notebooks/08_measuring.ipynb
 
@@ -87,6 +87,86 @@ def evaluate(targets, scores) -> dict[str, float]:
     }
 
 
+def wilson(share: float, clips: int) -> tuple[float, float]:
+    """95 % interval for a share of clips, such as an accuracy (Wilson, JASA 1927): (low, high), never outside 0 to 1.
+
+    It takes the clips as independent. Where several were cut from one recording, `bootstrap` with groups is wider.
+    """
+    if not 0 <= share <= 1 or clips < 1:
+        raise ValueError(f"expected a share from 0 to 1 of at least one clip, got {share} of {clips}")
+    z2 = NormalDist().inv_cdf(0.975) ** 2 / clips
+    middle, half = share + z2 / 2, math.sqrt(z2 * share * (1 - share) + z2**2 / 4)
+    return max(0.0, (middle - half) / (1 + z2)), min(1.0, (middle + half) / (1 + z2))
+
+
+def bootstrap(targets, scores, metric, n: int = 1000, groups=None, seed: int = 0) -> tuple[float, float]:
+    """95 % interval for a metric over other test clips of the same kind: (low, high), by percentiles (Efron 1979).
+
+    Draws as many clips as there are, with replacement, n times, and measures each draw: n calls of the metric.
+    A class that has no positive in a draw is left out of that draw, as the metrics here do. With only a few positives
+    a class, as in one fold of ESC-50, mAP itself is a little too high, and its interval holds the truth in about nine
+    cases of ten.
+
+    Args:
+        metric: a function (targets, scores) -> float, such as `mean_average_precision`.
+        groups: one name or number a clip. Groups are drawn whole, for clips of one recording are not independent.
+
+    Raises:
+        ValueError: fewer than two groups or clips, or the metric of all clips is nan.
+    """
+    targets, scores = (
+        x.detach().double().cpu().numpy() if hasattr(x, "detach") else np.asarray(x) for x in (targets, scores)
+    )
+    if math.isnan(metric(targets, scores)):
+        raise ValueError("the metric of all clips is nan, so there is nothing to put an interval around")
+    clips = np.arange(len(targets))
+    names, group = np.unique(clips if groups is None else np.asarray(groups), return_inverse=True)
+    if len(group) != len(clips) or len(names) < 2:
+        raise ValueError(
+            f"expected a group for each of {len(clips)} clips, two different ones or more; "
+            f"got {len(group)} clips in {len(names)} groups"
+        )
+    if n < 1:
+        raise ValueError(f"n must be 1 or more, got {n}")
+    rng, values = np.random.default_rng(seed), np.empty(n)
+    for i in range(n):
+        times = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
+        drawn = np.repeat(clips, times[group])
+        values[i] = metric(targets[drawn], scores[drawn])
+    values = np.sort(values[~np.isnan(values)])  # no interpolation: d' can be infinite
+    if not len(values):
+        raise ValueError(f"the metric was nan in all {n} draws: there are too few positives for an interval")
+    cut = round(0.025 * len(values))
+    return float(values[cut]), float(values[-1 - cut])
+
+
+def paired_bootstrap(targets, scores, others, metric, n: int = 1000, groups=None, seed: int = 0) -> tuple[float, float]:
+    """95 % interval for metric(others) - metric(scores), two models on the same clips: (low, high), as `bootstrap`.
+
+    Both are measured on the same draw, so what is hard or easy about a clip cancels. That makes the interval narrower
+    than two separate ones suggest. scores, others: (clips, classes) each.
+    """
+    scores, others = _checked(targets, scores)[1], _checked(targets, others)[1]
+
+    def difference(targets, both):
+        return metric(targets, both[:, 1]) - metric(targets, both[:, 0])
+
+    return bootstrap(targets, np.stack([scores, others], axis=1), difference, n, groups, seed)
+
+
+def mcnemar(targets, scores, others) -> tuple[int, int, float]:
+    """Are two models equally accurate on the same clips? (only `scores` right, only `others` right, p).
+
+    p is exact and two-sided (McNemar 1947): how often fair coins, one for each clip that only one model gets right,
+    fall at least as unevenly. It takes the clips as independent.
+    """
+    first, second = _hits(*_checked(targets, scores)), _hits(*_checked(targets, others))
+    one, other = int((first > second).sum()), int((second > first).sum())
+    coins = one + other
+    tail = sum(math.comb(coins, k) for k in range(min(one, other) + 1))
+    return one, other, min(1.0, 2 * tail / 2**coins)
+
+
 def _checked(targets, scores) -> tuple[np.ndarray, np.ndarray]:
     targets, scores = (
         np.asarray(x.detach().double().cpu() if hasattr(x, "detach") else x, dtype=np.float64)
@@ -103,6 +183,11 @@ def _checked(targets, scores) -> tuple[np.ndarray, np.ndarray]:
         clips = np.flatnonzero(np.isnan(scores).any(1))
         raise ValueError(f"{len(clips)} clips have NaN scores, first clip {clips[0]}: did training diverge?")
     return targets, scores
+
+
+def _hits(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Per clip 1 where the highest score stands at one of its labels, else 0."""
+    return np.take_along_axis(targets, scores.argmax(1)[:, None], axis=1)[:, 0]
 
 
 def _by_class(targets, scores) -> tuple[np.ndarray, np.ndarray]:

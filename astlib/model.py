@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .frontend import FILLS
+
 SIZES = {  # name: (width, heads); base224 and base384 differ in the ImageNet weights that fit them, not in shape
     "tiny224": (192, 3),
     "small224": (384, 6),
@@ -42,6 +44,7 @@ class ASTConfig:
     patch: height and width of a patch, in mel bins and frames. Only (16, 16) can use ImageNet weights.
     layer_norm_eps: epsilon of the norms in the encoder (timm's value; the head's norm keeps torch's 1e-5).
     mean, std: of the log-mel values of the training data, natural log; the input is (mel - mean) / (2 * std).
+    fill: what stands behind the end of a short clip: "zero" in the log-mel (the original's), "silence" or "mean".
     multi_label: True if several classes may be present at once (AudioSet: sigmoid), False for one of many (softmax).
     labels: the names of the classes, in the order of the logits, or None.
     """
@@ -57,6 +60,7 @@ class ASTConfig:
     layer_norm_eps: float = 1e-6
     mean: float = -4.2677393
     std: float = 4.5689974
+    fill: str = "zero"
     multi_label: bool = True
     labels: tuple[str, ...] | None = None
 
@@ -68,6 +72,8 @@ class ASTConfig:
                 raise ValueError(f"label_dim is {self.label_dim}, but {len(self.labels)} labels were given")
         if self.model_size not in SIZES:
             raise ValueError(f"model_size must be one of {', '.join(SIZES)}; found {self.model_size!r}")
+        if self.fill not in FILLS:
+            raise ValueError(f"fill must be one of {', '.join(FILLS)}; found {self.fill!r}")
         if self.prefix_tokens not in (1, 2):
             raise ValueError(f"prefix_tokens must be 1 (ViT) or 2 (DeiT, AST); found {self.prefix_tokens}")
         if min(self.label_dim, self.fstride, self.tstride, *self.patch) < 1:

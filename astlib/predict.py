@@ -8,7 +8,7 @@ Chapter: notebooks/04_the_whole_ast.ipynb
 
 import torch
 
-from .frontend import LogMel, normalise, pad_or_cut
+from .frontend import Features
 from .model import AST
 
 
@@ -25,7 +25,8 @@ def probabilities(model: AST, waveform: torch.Tensor) -> torch.Tensor:
     Raises ValueError if it is not one sound of at least 25 ms.
     """
     cfg, device = model.cfg, model.pos_embed.device
-    log_mel = LogMel(n_mels=cfg.input_fdim).to(device)
+    features = Features(cfg).to(device)
+    log_mel = features.log_mel
     waveform = torch.as_tensor(waveform)
     if waveform.ndim != 1 or log_mel.frame_count(len(waveform)) < 1:
         raise ValueError(
@@ -39,8 +40,7 @@ def probabilities(model: AST, waveform: torch.Tensor) -> torch.Tensor:
     ]
     logits = []
     for i in range(0, len(parts), 8):  # a long recording is not held as one spectrogram
-        mel = log_mel(torch.stack(parts[i : i + 8]).to(device))
-        logits.append(model(normalise(pad_or_cut(mel, cfg.input_tdim), cfg.mean, cfg.std)).float())
+        logits.append(model(features(torch.stack(parts[i : i + 8]).to(device))).float())
     logits = torch.cat(logits)
     return (logits.sigmoid() if cfg.multi_label else logits.softmax(dim=-1)).mean(dim=0).cpu()
 

@@ -19,3 +19,9 @@ def esc50_or_synthetic(fold: int = 1, split: str = "train") -> AudioDataset:
     A copy of ESC-50 that is there but incomplete is an error, not a reason to use the other.
     """
     return Synthetic(fold, split) if find("esc50") is None else ESC50(fold=fold, split=split)
+
+
+def parts(name: str, fold: int = 1, validation: bool = False, root=None) -> tuple:
+    """(train, validation or None, test) of a data set by its name."""
+    kind = {"esc50": ESC50, "synthetic": Synthetic}[name]
+    return kind(fold=fold, split="train"), None, kind(fold=fold, split="test")

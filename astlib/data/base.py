@@ -1,30 +1,186 @@
-"""What all data sets share: named clips with targets and folds, decoded one at a time, and nothing else.
+"""What all data sets share: named clips with labels and folds, decoded one at a time, and nothing else.
 
 Chapter: notebooks/06_data_and_augmentation.ipynb
 
-A data set decodes sound and stops there. Everything after that, mixup included, is batched tensor work on
-the device.
+A data set decodes sound and stops there. Everything after that, mixup included, is batched tensor work on the device.
+
+The largest one has two million clips, so what is kept of each clip is a few bytes in a few long arrays. Workers of a
+loader then share those arrays; a Python object for each clip would be copied into every one of them, because merely
+looking at an object counts its references and writes to its page.
 """
 
 import copy
+import csv
 import difflib
 import hashlib
 import os
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
+from tqdm.auto import tqdm
+
+from ..audio import AudioError
 
 SPLITS = ("train", "test", "all")
+SHORTEST = 400  # samples, 25 ms: the log-mel has no frame of a shorter clip
+KINDS = ("missing", "unreadable", "empty")  # what can be wrong with a clip
+DENSE_LIMIT = 2e9  # bytes
 
 
 class DataNotFound(FileNotFoundError):
     """A data set that is not there, or not wholly. The message says what is missing and how to get it."""
 
 
+class DataIncomplete(DataNotFound):
+    """More clips of a data set cannot be used than the caller puts up with. The message has counts and examples."""
+
+
+class Targets:
+    """Which classes each clip has, as compressed rows: those of clip i are columns[offsets[i] : offsets[i + 1]].
+
+    A dense table of AudioSet is 4.2 GB, this is 32 MB.
+
+    Attributes:
+        offsets: (clips + 1,) int64.
+        columns: (labels of all clips,) int32, in a clip ascending and each once.
+        classes: number of classes.
+    """
+
+    def __init__(self, offsets: np.ndarray, columns: np.ndarray, classes: int):
+        self.offsets, self.columns, self.classes = offsets, columns, classes
+
+    @classmethod
+    def from_pairs(cls, rows, columns, clips: int, classes: int) -> "Targets":
+        """From the places of the ones: integers of equal length, in any order, a pair twice counts once.
+
+        Raises:
+            ValueError: a row or a column that is not there.
+        """
+        rows, columns = np.asarray(rows, np.int64), np.asarray(columns, np.int64)
+        for what, values, limit in (("clip", rows, clips), ("class", columns, classes)):
+            if len(values) and not 0 <= values.min() <= values.max() < limit:
+                wrong = values.min() if values.min() < 0 else values.max()
+                raise ValueError(f"there is no {what} {wrong}: they are numbered from 0 to {limit - 1}")
+        pairs = np.unique(rows * classes + columns)
+        offsets = np.zeros(clips + 1, np.int64)
+        if classes:
+            np.cumsum(np.bincount(pairs // classes, minlength=clips), out=offsets[1:])
+            pairs %= classes
+        return cls(offsets, pairs.astype(np.int32), classes)
+
+    @classmethod
+    def from_lists(cls, lists, classes: int) -> "Targets":
+        """From the class numbers of every clip, such as [[3], [0, 5], []]."""
+        rows = np.repeat(np.arange(len(lists)), [len(row) for row in lists])
+        return cls.from_pairs(rows, [column for row in lists for column in row], len(lists), classes)
+
+    @classmethod
+    def from_dense(cls, table) -> "Targets":
+        """From (clips, classes) of zeros and ones."""
+        table = np.asarray(table)
+        if table.ndim != 2 or not np.isin(table, (0, 1)).all():
+            raise ValueError(f"targets must be (clips, classes) of 0 and 1, found {table.dtype} {table.shape}")
+        return cls.from_pairs(*table.nonzero(), *table.shape)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, i: int) -> Tensor:
+        """(classes,) float32, multi-hot."""
+        i = range(len(self))[i]
+        row = torch.zeros(self.classes)
+        row[torch.from_numpy(self.columns[self.offsets[i] : self.offsets[i + 1]]).long()] = 1
+        return row
+
+    def rows(self) -> np.ndarray:
+        """The clip of every entry of `columns`, int64."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    def take(self, rows) -> "Targets":
+        """The clips of these numbers, in this order."""
+        rows = np.asarray(rows, np.int64)
+        starts, sizes = self.offsets[:-1][rows], np.diff(self.offsets)[rows]
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], sizes)
+        return Targets(offsets, self.columns[places], self.classes)
+
+    def counts(self) -> np.ndarray:
+        """(classes,) int64: clips that have each class."""
+        return np.bincount(self.columns, minlength=self.classes)
+
+    def dense(self) -> Tensor:
+        """(clips, classes) float32. Raises ValueError where that is more than 2 GB."""
+        if 4 * len(self) * self.classes > DENSE_LIMIT:
+            raise ValueError(
+                f"a table of {len(self)} clips and {self.classes} classes takes {4e-9 * len(self) * self.classes:.1f} "
+                "GB. Use dataset.classes, which keeps them compressed: classes[i] is one clip's row, classes.counts() "
+                "the clips of each class; or make the data set smaller with select()"
+            )
+        table = torch.zeros(len(self), self.classes)
+        table[torch.from_numpy(self.rows()), torch.from_numpy(self.columns).long()] = 1
+        return table
+
+
+class Report:
+    """What is wrong with the clips of a data set: which are missing, unreadable or empty, and why.
+
+    Attributes:
+        name: of the data set.
+        expected: clips that should be there.
+        problems: clip name to (kind, reason); kind is "missing", "unreadable" or "empty". Empty means no samples, or
+            fewer than 25 ms, of which the log-mel has no frame.
+        notes: other things worth knowing, one sentence each.
+        file: where `save` wrote the list.
+    """
+
+    def __init__(self, name: str, expected: int):
+        self.name, self.expected = name, expected
+        self.problems: dict[str, tuple[str, str]] = {}
+        self.notes: list[str] = []
+        self.file: Path | None = None
+
+    def add(self, name: str, error: AudioError) -> None:
+        self.problems[str(name)] = (error.kind, str(error))
+
+    def counts(self) -> dict[str, int]:
+        """Clips of each kind of problem."""
+        kinds = [kind for kind, _ in self.problems.values()]
+        return {kind: kinds.count(kind) for kind in KINDS}
+
+    @property
+    def usable(self) -> float:
+        """Share of the expected clips that nothing is wrong with."""
+        return 1 - len(self.problems) / self.expected if self.expected else 0.0
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write the list as CSV: clip, kind, reason."""
+        self.file = Path(path)
+        with self.file.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["clip", "kind", "reason"])
+            writer.writerows([name, *problem] for name, problem in self.problems.items())
+        return self.file
+
+    def require(self, share: float) -> None:
+        """Raise DataIncomplete unless at least this share of the clips can be used."""
+        if self.usable < share:
+            where = "Report.save writes the whole list" if self.file is None else f"The whole list is in {self.file}"
+            raise DataIncomplete(f"{self} At least {share:.2%} are required. {where}.")
+
+    def __str__(self) -> str:
+        good = self.expected - len(self.problems)
+        found = ", ".join(f"{count:,} {kind}" for kind, count in self.counts().items() if count)
+        names = list(self.problems)
+        clips = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        text = f"{self.name}: {good:,} of {self.expected:,} clips can be used ({self.usable:.2%})"
+        return " ".join([f"{text}; {found}: {clips}." if found else f"{text}.", *self.notes])
+
+
 class AudioDataset(Dataset):
-    """Clips of sound with targets. A data set of its own defines `read` and `fingerprint`.
+    """Clips of sound with targets. A data set of its own defines `read` and `fingerprint`, and `seconds` if it can.
 
     Attributes:
         name: of the data set, for records.
@@ -32,10 +188,11 @@ class AudioDataset(Dataset):
         multi_label: False where every clip has exactly one label.
         rate: 16 000 Hz, always.
         is_synthetic: True where the sounds are made in code and stand in for recordings.
-        names: one per clip, stable over runs and machines, such as "1-100032-A-0".
-        targets: (clips, classes) float32, one-hot or multi-hot.
-        folds: one int per clip.
+        names: one per clip, stable over runs and machines, such as "1-100032-A-0"; a list or an array.
+        classes: the labels of every clip.
+        folds: one int per clip, or None where the data set has no folds.
         sources: one per clip, whatever `read` needs to make its waveform.
+        report: what should be there and is known to be missing. `check` makes one that has decoded every clip.
     """
 
     name: str
@@ -43,45 +200,93 @@ class AudioDataset(Dataset):
     is_synthetic = False
     rate = 16_000
 
-    def __init__(self, labels: list[str], names: list[str], targets: Tensor, folds: list[int], sources: list):
-        self.labels, self.names, self.targets = labels, names, targets
-        self.folds, self.sources = folds, sources
-        self._clips: list[Tensor] | None = None
+    def __init__(self, labels: list[str], names, targets: Targets | Tensor, folds, sources, report=None):
+        self.labels, self.names, self.folds, self.sources = labels, names, folds, sources
+        self.classes = targets if isinstance(targets, Targets) else Targets.from_dense(targets)
+        self.report = Report(self.name, len(names)) if report is None else report
+        self._dense: Tensor | None = None
+        self._clips: list[Tensor | AudioError] | None = None
         self._hash: str | None = None
 
     def read(self, source) -> Tensor:
-        """One clip as (samples,) float32 in [-1, 1] at 16 kHz."""
+        """One clip as (samples,) float32 in [-1, 1] at 16 kHz. Raises AudioError."""
         raise NotImplementedError
 
     def fingerprint(self, source) -> bytes:
         """Bytes that change when the sound of a clip changes."""
         raise NotImplementedError
 
+    def seconds(self, source) -> float:
+        """How long one clip is. Raises AudioError. Sets of files read the header alone."""
+        return len(self.read(source)) / self.rate
+
+    @property
+    def targets(self) -> Tensor:
+        """(clips, classes) float32, one-hot or multi-hot. Raises ValueError where that is more than 2 GB."""
+        if self._dense is None:
+            self._dense = self.classes.dense()
+        return self._dense
+
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, i: int) -> dict:
-        """{"waveform": (samples,) float32, "target": (classes,) float32, "index": int}."""
-        return {"waveform": self.waveform(i), "target": self.targets[i], "index": range(len(self))[i]}
+        """{"waveform": (samples,) float32, "target": (classes,) float32, "index": int}. Raises AudioError."""
+        return {"waveform": self.waveform(i), "target": self.classes[i], "index": range(len(self))[i]}
 
     def waveform(self, i: int) -> Tensor:
-        """(samples,) float32 in [-1, 1]: from memory after `preload`, else decoded now."""
-        return self.read(self.sources[i]) if self._clips is None else self._clips[i]
+        """(samples,) float32 in [-1, 1]: from memory after `preload`, else decoded now. Raises AudioError."""
+        if self._clips is None:
+            return self.read(self.sources[i])
+        if isinstance(self._clips[i], AudioError):
+            raise self._clips[i].with_traceback(None)
+        return self._clips[i]
 
     def preload(self, progress: bool = True) -> "AudioDataset":
-        """Decode every clip once and keep it: 64 kB a second of sound. Forked workers share the memory."""
-        if self._clips is None:
-            from tqdm.auto import tqdm
+        """Decode every clip once and keep it: 64 kB a second of sound. Forked workers share the memory.
 
+        A clip that cannot be decoded stops nothing here; `waveform` raises its AudioError.
+        """
+        if self._clips is None:
             sources = tqdm(self.sources, desc=f"decoding {self.name}", unit="clip", disable=not progress)
-            self._clips = [self.read(source) for source in sources]
+            self._clips = [self._read_or_error(source) for source in sources]
         return self
+
+    def _read_or_error(self, source) -> Tensor | AudioError:
+        try:
+            return self.read(source)
+        except AudioError as error:
+            return error
 
     def counts(self) -> dict[str, int]:
         """Clips of each label."""
-        return dict(zip(self.labels, self.targets.sum(0).int().tolist(), strict=True))
+        return dict(zip(self.labels, self.classes.counts().tolist(), strict=True))
 
-    def select(self, labels=None, folds=None, limit_per_class: int | None = None) -> "AudioDataset":
+    def durations(self) -> np.ndarray:
+        """(clips,) float64 in seconds, NaN where a clip cannot be read. Headers are believed where there are any."""
+        seconds = np.full(len(self), np.nan)
+        for i, source in enumerate(self.sources):
+            try:
+                seconds[i] = self.seconds(source) if self._clips is None else len(self.waveform(i)) / self.rate
+            except AudioError:
+                continue  # stays NaN
+        return seconds
+
+    def check(self, progress: bool = True, workers: int = 0) -> Report:
+        """Decode every clip and list what cannot be used, with what is known to be missing.
+
+        workers: processes that decode; 0 decodes here.
+        """
+        report = copy.copy(self.report)
+        report.problems, report.file = dict(report.problems), None
+        loader = DataLoader(Loadable(self), batch_size=8, collate_fn=_problems, num_workers=workers)
+        with tqdm(total=len(self), desc=f"checking {self.name}", unit="clip", disable=not progress) as bar:
+            for size, problems in loader:
+                report.problems.update({str(self.names[i]): (kind, reason) for i, kind, reason in problems})
+                bar.update(size)
+        return report
+
+    def select(self, labels=None, folds=None, limit_per_class: int | None = None, rows=None) -> "AudioDataset":
         """A smaller data set: clips of a few classes, or of some folds, or the first few of each class.
 
         Args:
@@ -89,36 +294,58 @@ class AudioDataset(Dataset):
                 stays if it has at least one of them.
             folds: numbers to keep, or one number.
             limit_per_class: a clip stays while one of its classes has fewer clips than that.
+            rows: numbers of the clips to choose from, in the order wanted.
 
         Returns:
             A data set of the same kind, clips in the same order. What was preloaded stays in memory once.
 
         Raises:
-            ValueError: a label that the data set does not have, or nothing left.
+            ValueError: a label or a clip that the data set does not have, or nothing left.
         """
-        labels = list(self.labels if labels is None else labels)
-        unknown = [label for label in labels if label not in self.labels]
-        if unknown:
-            near = difflib.get_close_matches(str(unknown[0]), self.labels) or self.labels
-            raise ValueError(f"{self.name} has no label {unknown[0]!r}. Did you mean: {', '.join(near)}?")
-        targets = self.targets[:, [self.labels.index(label) for label in labels]]
-        folds = self.folds if folds is None else [folds] if isinstance(folds, int) else list(folds)
-        seen, keep = torch.zeros(len(labels)), []
-        for i, target in enumerate(targets):
-            open_classes = target > 0
-            if limit_per_class is not None:
-                open_classes &= seen < limit_per_class
-            if self.folds[i] in folds and open_classes.any():
-                keep.append(i)
-                seen += target
-        if not keep:
-            raise ValueError(f"nothing of {self.name} has labels {labels} in folds {sorted(set(folds))}")
+        labels = None if labels is None else list(dict.fromkeys(labels))
+        everything = np.arange(len(self))
+        rows = everything if rows is None else np.asarray(rows, np.int64 if len(rows) == 0 else None)
+        if rows.ndim != 1 or rows.dtype.kind not in "iu" or not np.isin(rows, everything).all():
+            raise ValueError(f"rows must be numbers of clips, 0 to {len(self) - 1}, in one list or array")
+        if folds is not None:
+            if self.folds is None:
+                raise ValueError(f"{self.name} has no folds")
+            rows = rows[np.isin(np.asarray(self.folds)[rows], folds)]
+        classes = self.classes.take(rows)
+        if labels is not None:
+            classes = self._columns(classes, labels)
+        keep = np.ones(len(rows), bool)
+        if labels is not None or limit_per_class is not None:
+            # The first few clips of a class all stay, whatever their other labels are, and count for those too.
+            owners, order = classes.rows(), np.argsort(classes.columns, kind="stable")
+            starts = np.concatenate([[0], np.cumsum(classes.counts())])[classes.columns[order]]
+            place_in_class = np.arange(len(order)) - starts
+            first = order if limit_per_class is None else order[place_in_class < limit_per_class]
+            keep[:] = False
+            keep[owners[first]] = True
+        rows = rows[keep]
+        if not len(rows):
+            wanted = {"labels": labels, "folds": None if folds is None else np.atleast_1d(folds).tolist()}
+            found = ", ".join(f"{what} {value}" for what, value in wanted.items() if value is not None)
+            raise ValueError(f"nothing of {self.name} is left{found and f' with {found}'}")
         part = copy.copy(self)
-        part.labels, part.targets, part._hash = labels, targets[keep], None
-        for field in ("names", "folds", "sources"):
-            setattr(part, field, [getattr(self, field)[i] for i in keep])
-        part._clips = None if self._clips is None else [self._clips[i] for i in keep]
+        part.labels = self.labels if labels is None else labels
+        part.classes, part._dense, part._hash = classes.take(np.flatnonzero(keep)), None, None
+        for field in ("names", "folds", "sources", "_clips"):
+            setattr(part, field, _take(getattr(self, field), rows))
         return part
+
+    def _columns(self, classes: Targets, labels: list[str]) -> Targets:
+        """The same clips with a column for each of these labels."""
+        places = {label: i for i, label in enumerate(self.labels)}
+        unknown = [label for label in labels if label not in places]
+        if unknown:
+            near = difflib.get_close_matches(str(unknown[0]), self.labels) or self.labels[:5]
+            raise ValueError(f"{self.name} has no label {unknown[0]!r}. Did you mean: {', '.join(near)}?")
+        new = np.full(len(self.labels), -1)
+        new[[places[label] for label in labels]] = np.arange(len(labels))
+        columns = new[classes.columns]
+        return Targets.from_pairs(classes.rows()[columns >= 0], columns[columns >= 0], len(classes), len(labels))
 
     def manifest_hash(self) -> str:
         """ "sha256:..." over labels, names, targets, folds and the content of every clip, in order.
@@ -128,17 +355,57 @@ class AudioDataset(Dataset):
         """
         if self._hash is None:
             digest = hashlib.sha256(repr((self.name, self.labels)).encode())
-            for name, target, fold, source in zip(
-                self.names, self.targets.tolist(), self.folds, self.sources, strict=True
-            ):
+            for i, source in enumerate(self.sources):
+                fold = None if self.folds is None else int(self.folds[i])
                 content = hashlib.sha256(self.fingerprint(source)).hexdigest()
-                digest.update(repr((name, target, fold, content)).encode())
+                digest.update(repr((str(self.names[i]), self.classes[i].tolist(), fold, content)).encode())
             self._hash = f"sha256:{digest.hexdigest()}"
         return self._hash
 
     def __repr__(self) -> str:
-        folds = sorted(set(self.folds))
-        return f"{type(self).__name__}({len(self)} clips, {len(self.labels)} classes, folds {folds})"
+        folds = "" if self.folds is None else f", folds {sorted(set(self.folds))}"
+        return f"{type(self).__name__}({len(self)} clips, {len(self.labels)} classes{folds})"
+
+
+def _take(values, rows: np.ndarray):
+    """These rows of an array, of another sequence as a list, or of None."""
+    if values is None or isinstance(values, np.ndarray):
+        return None if values is None else values[rows]
+    return [values[i] for i in rows.tolist()]
+
+
+class Loadable(Dataset):
+    """What loaders iterate: a data set whose bad clips do not stop a run.
+
+    An item has, besides what the data set gives, "problem": None or (kind, reason). A clip that cannot be used is
+    25 ms of silence, and `collate` marks it as not usable.
+    """
+
+    def __init__(self, dataset: AudioDataset):
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, i: int) -> dict:
+        dataset = self.dataset
+        return guarded(lambda: dataset[i], str(dataset.names[i]), dataset.classes[i], range(len(self))[i])
+
+
+def guarded(make, name: str, target: Tensor, index: int) -> dict:
+    """What `make` makes, an item, with "problem": None; or silence and (kind, reason) where it raises AudioError.
+
+    A clip without a single frame counts as empty.
+    """
+    try:
+        item = make()
+        samples = len(item["waveform"])
+        if samples < SHORTEST:
+            raise AudioError(f"{name}: has {samples} samples, less than the {SHORTEST} of 25 ms. Leave it out", "empty")
+        return {**item, "problem": None}
+    except AudioError as error:
+        problem = (error.kind, str(error))
+        return {"waveform": torch.zeros(SHORTEST), "target": target, "index": index, "problem": problem}
 
 
 def folds_of(fold: int, split: str, folds: int = 5) -> list[int]:
@@ -151,12 +418,13 @@ def folds_of(fold: int, split: str, folds: int = 5) -> list[int]:
     return {"train": [f for f in everything if f != fold], "test": [fold], "all": everything}[split]
 
 
-def collate(items: list[dict]) -> dict[str, Tensor]:
-    """Items of an AudioDataset to one batch.
+def collate(items: list[dict]) -> dict:
+    """Items of an AudioDataset or a Loadable to one batch.
 
     Returns:
         {"waveforms": (batch, samples) float32, zero padded to the longest clip, "lengths": (batch,) int64 in
-        samples, "targets": (batch, classes) float32, "index": (batch,) int64}.
+        samples, "targets": (batch, classes) float32, "index": (batch,) int64, "usable": (batch,) bool, "problems":
+        list of (index, kind, reason), empty as a rule}.
     """
     waveforms = [item["waveform"] for item in items]
     return {
@@ -164,7 +432,13 @@ def collate(items: list[dict]) -> dict[str, Tensor]:
         "lengths": torch.tensor([len(waveform) for waveform in waveforms]),
         "targets": torch.stack([item["target"] for item in items]),
         "index": torch.tensor([item["index"] for item in items]),
+        "usable": torch.tensor([item.get("problem") is None for item in items]),
+        "problems": _problems(items)[1],
     }
+
+
+def _problems(items: list[dict]) -> tuple[int, list[tuple[int, str, str]]]:
+    return len(items), [(item["index"], *item["problem"]) for item in items if item.get("problem")]
 
 
 def cache_folder() -> Path:

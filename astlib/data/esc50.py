@@ -10,11 +10,10 @@ import csv
 import os
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from .. import audio
-from .base import AudioDataset, DataNotFound, find, folders, folds_of
+from .base import AudioDataset, DataNotFound, Targets, find, folders, folds_of
 
 SUFFIXES = (".ogg", ".flac", ".wav")  # of two files for one clip, the later suffix counts
 HOW_TO_GET = (
@@ -58,11 +57,11 @@ class ESC50(AudioDataset):
                 f"{root / 'audio'} lacks {len(missing)} of {len(names)} clips of ESC-50 ({shown}). "
                 + HOW_TO_GET
             )
-        columns = torch.tensor([list(labels).index(target) for _, _, target, _ in rows])
+        columns = {target: column for column, target in enumerate(labels)}
         super().__init__(
             labels=list(labels.values()),
             names=names,
-            targets=torch.nn.functional.one_hot(columns, len(labels)).float(),
+            targets=Targets.from_lists([[columns[target]] for _, _, target, _ in rows], len(labels)),
             folds=[fold for _, fold, _, _ in rows],
             sources=[files[name] for name in names],
         )
@@ -72,6 +71,9 @@ class ESC50(AudioDataset):
 
     def fingerprint(self, source: Path) -> bytes:
         return source.read_bytes()
+
+    def seconds(self, source: Path) -> float:
+        return audio.seconds(source)
 
 
 def _rows(root: Path) -> list[tuple[str, int, int, str]]:

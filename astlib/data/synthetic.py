@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import AudioDataset, folds_of
+from .base import AudioDataset, Targets, folds_of
 
 RATE = 16_000
 SAMPLES = 5 * RATE
@@ -225,7 +225,7 @@ class Synthetic(AudioDataset):
         super().__init__(
             labels=labels,
             names=[f"{f}-{i}-{labels[c].replace(' ', '-')}" for c, f, i in sources],
-            targets=torch.eye(len(labels))[[c for c, _, _ in sources]],
+            targets=Targets.from_lists([[c] for c, _, _ in sources], len(labels)),
             folds=[f for _, f, _ in sources],
             sources=sources,
         )
@@ -235,3 +235,6 @@ class Synthetic(AudioDataset):
 
     def fingerprint(self, source: tuple[int, int, int]) -> bytes:
         return repr((VERSION, self.seed, source)).encode()
+
+    def seconds(self, source: tuple[int, int, int]) -> float:
+        return SAMPLES / RATE
