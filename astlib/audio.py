@@ -20,6 +20,10 @@ from torch import Tensor
 PEAK_LIMIT = 4.0  # decoders and resamplers overshoot 1.0 by a little, integers stored as floats by far
 UNKNOWN_SIZE = 0x7FFF_0000  # recorders that write to a pipe put this or more where a wav's size belongs
 BLOCK = 1 << 16
+# Names of files whose headers libsndfile knows; for searching folders only, what counts is the content.
+SUFFIXES = frozenset(
+    ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .sph".split()
+)
 
 # Kilobits per second of layer III in MPEG-1 and in MPEG-2 and 2.5, by the index in a frame's header.
 MP3_RATES_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)

@@ -7,9 +7,11 @@ is complete; what has no such name is never read.
 Chapter: notebooks/07_the_training_loop.ipynb
 """
 
+import io
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,7 +52,9 @@ def save(out: str | Path, model: AST, optimizer, state: dict, scaler=None) -> Pa
     try:
         model.save_pretrained(temporary)
         tensors = {"optimizer": optimizer.state_dict(), "scaler": scaler.state_dict() if scaler else None}
-        torch.save(tensors, temporary / "optimizer.pt")
+        content = io.BytesIO()  # by way of memory, so that a full disk is an OSError
+        torch.save(tensors, content)
+        (temporary / "optimizer.pt").write_bytes(content.getbuffer())
         write_json(temporary / "state.json", state)
         for path in [*temporary.iterdir(), temporary]:
             sync(path)
@@ -168,7 +172,7 @@ def load_scores(path: str | Path) -> tuple[torch.Tensor, list[str]]:
         with np.load(path, allow_pickle=False) as file:
             logits, names = torch.from_numpy(file["logits"]), file["names"].tolist()
             return (logits.sigmoid() if file["multi_label"] else logits.softmax(dim=-1)), names
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path} is not a file of scores: {error}") from error
 
 

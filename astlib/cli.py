@@ -8,9 +8,11 @@ Chapter: book/how_to_run.md
 
 import ast
 import json
+import math
 import os
 import sys
 from pathlib import Path
+from statistics import median
 from typing import Annotated
 
 import typer
@@ -190,43 +192,78 @@ app.add_typer(data_app, name="data")
 
 @data_app.command("list")
 def data_list() -> None:
-    """What astlib can read, and where it was found."""
-    from . import data
+    """What astlib can read, where it was found, and how to get it."""
+    from .data import DATASETS
 
-    typer.echo(f"synthetic  embedded   {len(data.Synthetic(split='all'))} clips, made in code")
-    place = data.find("esc50")
-    hint = "not found: `astlib data fetch esc50`, or set ASTLIB_DATA to the folder that holds esc50/"
-    typer.echo(f"esc50      {place or hint}")
+    for name, known in DATASETS.items():
+        place = known.place()
+        typer.echo(f"{name:18} {known.what}")
+        typer.echo(f"{'':18} {known.get if place is None else f'found in {place}'}")
 
 
 @data_app.command("fetch")
-def data_fetch(name: Annotated[str, typer.Argument(help="esc50.")]) -> None:
+def data_fetch(name: Annotated[str, typer.Argument(help="A data set; `astlib data list` says which.")]) -> None:
     """Download a data set into the user's cache, verified. The same command goes on after a cut."""
+    from .data import cache_folder
     from .data.fetch import SOURCES, fetch
 
     if name in SOURCES:
         typer.echo(f"{name}: {SOURCES[name].size}, {SOURCES[name].licence}")
-    typer.echo(f"{name} is in {fetch(name)}")
+    place = fetch(name)
+    typer.echo(f"{name} is in {place}")
+    if place.parent != cache_folder():
+        typer.echo("It was there before. To download it all the same, unset ASTLIB_DATA")
 
 
 @data_app.command("check")
-def data_check(name: Annotated[str, typer.Argument(help="esc50 or synthetic.")]) -> None:
-    """Read every clip of a data set and report the ones that are missing or broken."""
-    from .train import DATASETS
+def data_check(
+    name: Annotated[str, typer.Argument(help="A data set; `astlib data list` shows them.")],
+    root: Annotated[str | None, typer.Option(help="Its folder; by default where ASTLIB_DATA says.")] = None,
+    fold: Annotated[int | None, typer.Option(min=1, max=5, help="The clips of one fold.")] = None,
+    stats: Annotated[bool, typer.Option("--stats", help="Mean and std of the log-mels, for a recipe.")] = False,
+    frames: Annotated[int | None, typer.Option(min=1, help="Length of the log-mels for --stats.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that decode.")] = 0,
+    report: Annotated[Path | None, typer.Option(help="Write the clips that cannot be used to this CSV file.")] = None,
+) -> None:
+    """Decode every clip of a data set; report what is missing or broken, classes and durations.
 
-    if name not in DATASETS:
-        raise ValueError(f"no data set {name!r}. Known: {', '.join(DATASETS)}")
-    clips = DATASETS[name](split="all")
-    broken = []
-    for i in range(len(clips)):
-        try:
-            clips.waveform(i)
-        except AudioError as error:
-            broken.append(str(error))
-    for line in broken:
-        typer.echo(line)
-    typer.echo(f"{name}: {len(clips) - len(broken)} of {len(clips)} clips are whole, {len(clips.labels)} classes")
-    raise typer.Exit(1 if broken else 0)
+    The exit status is 1 if any clip cannot be used.
+    """
+    from . import data
+
+    known = data.known(name)
+    whole = data.Report(name, 0)
+    for part in known.everything(root, fold):
+        found = part.check(workers=workers)
+        whole.expected += found.expected
+        whole.problems |= found.problems
+        typer.echo(found)
+        for _, reason in list(found.problems.values())[:10]:
+            typer.echo(f"  {reason}")
+        if len(found.problems) > 10 and report is None:
+            typer.echo(f"  ... and {len(found.problems) - 10:,} more: --report FILE.csv lists them")
+        good = [i for i, clip in enumerate(part.names) if str(clip) not in found.problems]
+        if not good:
+            continue
+        part = part.select(rows=good)  # what follows is about what can be used
+        counts = sorted(part.counts().items(), key=lambda item: item[1])
+        rare = ", ".join(f"{label} {count}" for label, count in counts[:5])
+        typer.echo(
+            f"  clips of a class: {counts[0][1]:,} at least, median {median(dict(counts).values()):g}, "
+            f"{counts[-1][1]:,} at most; {len(counts)} classes, the rarest: {rare}"
+        )
+        length = data.duration_stats(part)
+        typer.echo(
+            f"  seconds of a clip: {length['min']:.2f} at least, median {length['median']:.2f}, mean "
+            f"{length['mean']:.2f}, {length['max']:.2f} at most; {length['total_hours']:.2f} hours in all"
+        )
+        if stats:
+            columns = frames or known.frames or 100 * math.ceil(length["max"])
+            mean, std = data.normalisation(part, columns, workers=workers)
+            typer.echo(f"  log-mels of {columns} frames: mean {mean:.4f}, std {std:.4f}")
+    if report is not None:
+        typer.echo(f"the list is in {whole.save(report)}")
+    raise typer.Exit(1 if whole.problems else 0)
 
 
 @app.command()

@@ -1,20 +1,23 @@
-"""The other formats of the same network: the original's checkpoints and Hugging Face's port, both ways.
+"""The other formats of the same network: the original's checkpoints, Hugging Face's port both ways, and ONNX.
 
-The three agree on every operation. They differ in names, in whether query, key and value are one matrix or three,
-and in the epsilon of the norms: the original has 1e-6 in the encoder and 1e-5 in the head, Hugging Face one value for
-all, by default 1e-12. The head keeps its 1e-5 here, which moves logits by parts in 100,000.
+The first two agree with astlib on every operation. They differ in names, in whether query, key and value are one
+matrix or three, and in the epsilon of the norms: the original has 1e-6 in the encoder and 1e-5 in the head, Hugging
+Face one value for all, by default 1e-12. The head keeps its 1e-5 here, which moves logits by parts in 100,000.
 
-Chapter: notebooks/04_the_whole_ast.ipynb
+Chapters: notebooks/04_the_whole_ast.ipynb and notebooks/17_out_into_the_world.ipynb
 """
 
 import json
+import os
 import re
+import tempfile
 import warnings
 from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
 
+from .export import to_onnx as to_onnx
 from .model import AST, DEPTH, MLP_RATIO, SIZES, ASTConfig, find_model
 from .transfer import weight_folders
 
@@ -118,9 +121,8 @@ def to_huggingface(model: AST):
     """The same network as `transformers.ASTForAudioClassification`, float32, in eval mode.
 
     Its configuration carries the labels, the grid, the norm's epsilon, mean and std, and whether it is multi-label, so
-    that transformers' pipeline takes sigmoid or softmax as it should. The pipeline also wants `feature_extractor(cfg)`
-    saved into the same folder. Raises ValueError for a one-token AST: Hugging Face's
-    port always has a class and a distillation token.
+    that transformers' pipeline takes sigmoid or softmax as it should. `save_huggingface` writes it to a folder.
+    Raises ValueError for a one-token AST: Hugging Face's port always has a class and a distillation token.
     """
     from transformers import ASTConfig as HFConfig
     from transformers import ASTForAudioClassification
@@ -164,10 +166,27 @@ def to_huggingface(model: AST):
 
 
 def feature_extractor(cfg: ASTConfig):
-    """transformers' front-end with this model's constants; its `save_pretrained` completes a Hugging Face folder."""
+    """transformers' front-end with this model's constants. It cuts a long sound after `input_tdim` frames."""
     from transformers import ASTFeatureExtractor
 
     return ASTFeatureExtractor(num_mel_bins=cfg.input_fdim, max_length=cfg.input_tdim, mean=cfg.mean, std=cfg.std)
+
+
+def save_huggingface(model: AST, folder: str | Path) -> Path:
+    """Write a folder that transformers' audio-classification pipeline loads; returns it.
+
+    It holds the network and the front-end: `config.json`, `model.safetensors` (float32), `preprocessor_config.json`.
+    Raises ValueError for a one-token AST, as `to_huggingface` does, and OSError if the folder cannot be written.
+    """
+    parts = [to_huggingface(model), feature_extractor(model.cfg)]
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as temporary:
+        for part in parts:
+            part.save_pretrained(temporary)
+        for path in Path(temporary).iterdir():  # a kill never leaves half a file under its real name
+            os.replace(path, folder / path.name)
+    return folder
 
 
 def from_huggingface(path_or_model) -> AST:

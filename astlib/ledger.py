@@ -154,6 +154,11 @@ def paper() -> dict:
     return json.loads((results_folder() / "paper.json").read_text(encoding="utf-8"))
 
 
+def original_logs() -> dict:
+    """The original's own runs epoch by epoch, `results/original_logs.json`: "runs" -> recipe name -> columns."""
+    return json.loads((results_folder() / "original_logs.json").read_text(encoding="utf-8"))
+
+
 class Table:
     """Rows of text with a header: plain in a terminal, HTML in a notebook."""
 

@@ -240,18 +240,22 @@ class AST(nn.Module):
         return self.mlp_head(self.embed(mel))
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-        """Write `config.json` and `model.safetensors`; `dtype=torch.float16` halves the file."""
-        from safetensors.torch import save_file
+        """Write `config.json` and `model.safetensors`; `dtype=torch.float16` halves the file.
+
+        Raises OSError if the folder cannot be written.
+        """
+        from safetensors.torch import save
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         state = {key: value.detach().to("cpu", dtype).contiguous() for key, value in self.state_dict().items()}
-        save_file(state, folder / ".model.safetensors.tmp", metadata={"format": "pt"})
-        (folder / ".config.json.tmp").write_text(json.dumps(asdict(self.cfg), indent=2) + "\n", encoding="utf-8")
-        for name in (
-            "model.safetensors",
-            "config.json",
-        ):  # a kill never leaves half a file under its real name
+        files = {
+            "model.safetensors": save(state, metadata={"format": "pt"}),  # as bytes: a full disk is then an OSError
+            "config.json": (json.dumps(asdict(self.cfg), indent=2) + "\n").encode(),
+        }
+        for name, content in files.items():
+            (folder / f".{name}.tmp").write_bytes(content)
+        for name in files:  # a kill never leaves half a file under its real name
             os.replace(folder / f".{name}.tmp", folder / name)
 
     @classmethod

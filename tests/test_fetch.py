@@ -1,7 +1,15 @@
 """Downloads against a real HTTP server on the loopback address that cuts the connection and lies about the content."""
 
+import collections
+import hashlib
 import http.server
 import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
 import threading
 import zipfile
 
@@ -9,17 +17,35 @@ import numpy as np
 import pytest
 import soundfile
 
+from astlib import data
 from astlib.data import base
 from astlib.data import fetch as fetching
-from astlib.data.fetch import FetchError, Source, fetch, unpack, verify_esc50
+from astlib.data.fetch import SOURCES, Archive, FetchError, fetch, unpack, verify_esc50, whole_list
 
 
 def archive(entries: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as content:
-        for name, data in entries.items():
-            content.writestr(name, data)
+        for name, content_of_file in entries.items():
+            content.writestr(name, content_of_file)
     return buffer.getvalue()
+
+
+def tarball(entries: dict[str, bytes | tarfile.TarInfo]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as content:
+        for name, entry in entries.items():
+            info = entry if isinstance(entry, tarfile.TarInfo) else tarfile.TarInfo(name)
+            if isinstance(entry, bytes):
+                info.size = len(entry)
+            content.addfile(info, io.BytesIO(entry) if isinstance(entry, bytes) else None)
+    return buffer.getvalue()
+
+
+def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
 
 
 GOOD = archive({"Set-master/meta.csv": b"a,b\n", "Set-master/audio/1.bin": bytes(range(256)) * 2000})
@@ -78,8 +104,8 @@ def server(tmp_path, monkeypatch):
         running.shutdown()
 
 
-def get(server, verify=lambda folder: None):
-    return fetch("set", Source(server.url, "small", "none", verify), progress=False)
+def get(server, verify=lambda folder: None, **fields):
+    return fetch("set", Archive(server.url, "small", "none", "set", verify=verify, **fields), progress=False)
 
 
 def left_over():
@@ -125,7 +151,7 @@ def test_a_second_call_goes_on_where_the_first_stopped(server, monkeypatch):
         patch.setattr(fetching, "_continue", lambda *_: (_ for _ in ()).throw(ConnectionResetError()))
         with pytest.raises(FetchError, match="0 bytes are kept"):
             get(server)
-    part = base.cache_folder() / "set.zip.part"
+    part = base.cache_folder() / "set.part"
     part.write_bytes(GOOD[:300_000])
     server.cut = None
     get(server)
@@ -134,7 +160,7 @@ def test_a_second_call_goes_on_where_the_first_stopped(server, monkeypatch):
 
 def test_all_bytes_there_but_not_unpacked_needs_no_download(server):
     base.cache_folder().mkdir(parents=True)
-    (base.cache_folder() / "set.zip.part").write_bytes(GOOD)
+    (base.cache_folder() / "set.part").write_bytes(GOOD)
     assert (get(server) / "meta.csv").is_file() and server.requests == [len(GOOD)]
 
 
@@ -171,8 +197,61 @@ def test_a_full_disk_says_so(server, monkeypatch):
         get(server)
 
 
+def test_a_disk_that_is_too_small_says_so_before_anything_is_loaded(server):
+    with pytest.raises(FetchError, match=r"1000000.0 GB are needed in .*GB are free.*XDG_CACHE_HOME"):
+        get(server, disk=1e6)
+    assert server.requests == [] and left_over() == []
+
+
+BYTES = np.random.default_rng(0).integers(0, 256, 300_000, dtype=np.uint8).tobytes()
+TARBALL = tarball({"./yes/1.wav": BYTES, "./testing_list.txt": b"yes/1.wav\n"})
+
+
+def test_a_tar_with_the_published_hash_is_unpacked_after_a_cut(server):
+    """No top folder, as in Speech Commands' archive."""
+    server.content, server.cut = TARBALL, 100_000
+    folder = get(server, sha256=hashlib.sha256(TARBALL).hexdigest())
+    assert (folder / "yes" / "1.wav").read_bytes() == BYTES and (folder / "testing_list.txt").is_file()
+    assert server.requests[:2] == [0, 100_000] and left_over() == ["set"]
+
+
+def test_another_hash_is_refused_before_anything_is_unpacked(server, monkeypatch):
+    server.content = TARBALL[:-1] + bytes([TARBALL[-1] ^ 1])
+    monkeypatch.setattr(fetching, "unpack", lambda *_: pytest.fail("unpacked before it was verified"))
+    with pytest.raises(FetchError, match="its sha256 is .* the published one is .*thrown away"):
+        get(server, sha256=hashlib.sha256(TARBALL).hexdigest())
+    assert left_over() == []
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"../evil": b"x"},
+        {"/evil": b"x"},
+        {"a/../../evil": b"x"},
+        {"link": link("link", "/etc/passwd")},
+        {"link": link("link", "inside.txt"), "inside.txt": b"x"},
+        {"hard": link("hard", "inside.txt", tarfile.LNKTYPE), "inside.txt": b"x"},
+        {"pipe": link("pipe", "", tarfile.FIFOTYPE)},
+    ],
+    ids=lambda entries: next(iter(entries)),
+)
+def test_a_right_hash_does_not_make_an_unsafe_tar_safe(server, entries):
+    server.content = tarball(entries)
+    with pytest.raises(FetchError, match="leads out of its folder or is a link"):
+        get(server, sha256=hashlib.sha256(server.content).hexdigest())
+    assert left_over() == [] and not list(base.cache_folder().parent.rglob("evil"))
+
+
+@pytest.mark.parametrize("content", [TARBALL[: len(TARBALL) // 2], GOOD[:-40], b"<html>", b""])
+def test_half_an_archive_is_not_one(tmp_path, content):
+    (tmp_path / "half").write_bytes(content)
+    with pytest.raises(FetchError, match="not a whole archive"):
+        unpack(tmp_path / "half", tmp_path / "out")
+
+
 def test_names_that_lead_out_of_the_folder_are_refused(tmp_path):
-    for name in ("../evil", "/evil", "a/../../evil"):
+    for name in ("../evil", "/evil", "a/../../evil", "..\\evil"):
         path = tmp_path / "bad.zip"
         path.write_bytes(archive({name: b"x"}))
         with pytest.raises(FetchError, match="leads out of its folder"):
@@ -201,3 +280,159 @@ def test_esc50_is_told_by_its_content(tmp_path, esc50_root):
 def test_unknown_names_are_refused_with_the_known_ones():
     with pytest.raises(FetchError, match="Known: esc50"):
         fetch("imagenet")
+
+
+# --- AudioSet from the hub --------------------------------------------------------------------------------------------
+
+COMMIT = "0123456789abcdef" * 2 + "01234567"
+FILES = {f"data/{part}/0{i}.parquet": f"{part}{i}".encode() * 60_000 for part in ("bal_train", "eval") for i in (0, 1)}
+FILES["data/bal_train/00.parquet"] *= 25  # 13 MB: huggingface_hub goes on from the last whole block of 10 MiB
+FILES["data/unbal_train/00.parquet"] = b"2.43 TB of them are not asked for"
+LISTS = {
+    "class_labels_indices.csv": "index,mid,display_name\n" + "".join(f'{i},/m/{i},"A, b"\n' for i in range(527)),
+    "balanced_train_segments.csv": "# created\n# num_ytids=2, num_segs=2, num\n# YTID\na, 0, 10, /m\nb, 0, 10, /m\n",
+    "eval_segments.csv": "# created\n# num_ytids=1, num_segs=1, num\n# YTID\nc, 0, 10, /m/0\n",
+}
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """As much of the Hugging Face hub as a download needs, and Google's lists. `cut` breaks each first answer off."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self):
+        self.do_GET(body=False)
+
+    def do_GET(self, body=True):
+        cls, path = type(self), self.path.partition("?")[0].removeprefix("/datasets/agkphysics/AudioSet/resolve/")
+        if path.startswith("/api/datasets/agkphysics/AudioSet/"):
+            what, _, revision = path.removeprefix("/api/datasets/agkphysics/AudioSet/").partition("/")
+            cls.asked.append(revision)
+            files = []
+            for name, content in FILES.items():
+                sha256 = hashlib.sha256(content).hexdigest()
+                lfs = {"sha256": sha256, "oid": sha256, "size": len(content), "pointerSize": 130}
+                names = {"type": "file", "path": name, "rfilename": name, "oid": "0" * 40, "blobId": "0" * 40}
+                files.append({**names, "size": len(content), "lfs": lfs})
+            answer = {"id": "agkphysics/AudioSet", "_id": "0", "sha": COMMIT, "siblings": files, "tags": []}
+            answer = answer if what == "revision" else files
+            return self.answer(json.dumps(answer).encode(), {"Content-Type": "application/json"})
+        if path.startswith("/lists/"):
+            return self.answer(cls.lists[path.removeprefix("/lists/")].encode(), {})
+        name = path.removeprefix(COMMIT + "/")
+        content = cls.files[name]
+        start = int(self.headers.get("Range", "bytes=0-")[6:-1])
+        etag = f'"{hashlib.sha256(FILES[name]).hexdigest()}"'
+        headers = {"X-Repo-Commit": COMMIT, "ETag": etag, "X-Linked-Etag": etag, "X-Linked-Size": str(len(content))}
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        if body:
+            cls.gets[name] += 1
+            cls.starts.append(start)
+        cut = cls.cut if body and cls.gets[name] == 1 else None
+        return self.answer(content[start:], headers, 206 if start else 200, body, cut)
+
+    def answer(self, content, headers, status=200, body=True, cut=None):
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(content)), "Connection": "close"}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(content[:cut])
+        self.close_connection = True
+
+    def log_message(self, *_):
+        """The test's output is not the place for a server's log."""
+
+
+@pytest.fixture
+def hub(tmp_path):
+    """The server, with `fetch()`: the real command in a process of its own, which finds the hub by $HF_ENDPOINT."""
+    counts = {"gets": collections.Counter(), "starts": [], "asked": []}
+    handler = type("Handler", (Hub,), {"files": dict(FILES), "lists": dict(LISTS), "cut": None, **counts})
+    code = (
+        "import dataclasses, sys; from astlib.data.fetch import SOURCES; name = 'audioset-balanced';"
+        "lists = {k: sys.argv[1] + '/lists/' + k for k in SOURCES[name].lists};"
+        "SOURCES[name] = dataclasses.replace(SOURCES[name], lists=lists);"
+        "sys.argv[1:] = ['data', 'fetch', name]; from astlib.cli import main; main()"
+    )
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{running.server_port}"
+        environment = {k: v for k, v in os.environ.items() if k != "ASTLIB_DATA" and "_PROXY" not in k.upper()}
+        environment |= {"HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "hf"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+        environment |= {"NO_PROXY": "*", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        handler.folder = tmp_path / "cache" / "astlib" / "data" / "audioset"
+
+        def run(**more):
+            words = [sys.executable, "-c", code, url]
+            done = subprocess.run(words, capture_output=True, text=True, env={**environment, **more}, timeout=120)
+            return done.returncode, done.stdout, done.stderr
+
+        handler.fetch = staticmethod(run)
+        yield handler
+        running.shutdown()
+
+
+def there(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_audioset_comes_whole_over_cut_connections(hub):
+    hub.cut = 12_000_000
+    status, text, errors = hub.fetch()
+    assert status == 0 and "about 50 GB" in text and f"audioset-balanced is in {hub.folder}" in text, errors
+    wanted = {name for name in FILES if "unbal" not in name} | set(LISTS) | {"revision.txt"}
+    assert there(hub.folder) == wanted and (hub.folder / "revision.txt").read_text().strip() == COMMIT
+    assert all((hub.folder / name).read_bytes() == FILES[name] for name in FILES if "unbal" not in name)
+    assert sorted(hub.starts) == [0, 0, 0, 0, 10 * 2**20], "the one that was cut was continued, not begun anew"
+    assert there(hub.folder.parent) == {f"audioset/{name}" for name in wanted}
+
+
+def test_what_does_not_have_the_announced_hash_is_loaded_again_and_the_rest_is_kept(hub):
+    name = "data/eval/01.parquet"
+    hub.files[name] = bytes(len(FILES[name]))
+    status, _, errors = hub.fetch()
+    assert status == 2 and f"{name} of agkphysics/AudioSet does not have the sha256" in errors, errors
+    assert "Traceback" not in errors and not hub.folder.exists()
+    hub.files[name] = FILES[name]
+    status, _, errors = hub.fetch()
+    assert status == 0 and (hub.folder / name).read_bytes() == FILES[name], errors
+    assert dict(hub.gets) == {n: 1 + (n == name) for n in FILES if "unbal" not in n}
+    assert hub.asked[0] == "main" and set(hub.asked[1:]) == {COMMIT}, "the second try asks for the first one's commit"
+
+
+def test_without_network_the_way_around_it_is_told(hub):
+    status, _, errors = hub.fetch(HF_ENDPOINT="http://127.0.0.1:9")
+    assert status == 2 and "Traceback" not in errors
+    for part in ("did not arrive", "hf download agkphysics/AudioSet --repo-type dataset", "eval_segments.csv", "copy"):
+        assert part in errors
+    assert not hub.folder.exists(), "half of a data set must not look like one"
+
+
+def test_a_list_that_is_cut_is_refused(hub):
+    hub.lists["eval_segments.csv"] = LISTS["eval_segments.csv"].replace("c, 0", "# c, 0")
+    status, _, errors = hub.fetch()
+    assert status == 2 and "is not eval_segments.csv" in errors and not hub.gets, errors
+
+
+def test_lists_alone_are_not_the_data_set_and_are_not_overwritten(server):
+    folder = base.cache_folder() / "audioset"
+    folder.mkdir(parents=True)
+    (folder / "eval_segments.csv").write_text("mine")
+    with pytest.raises(FetchError, match="Move it away"):
+        fetch("audioset-balanced", progress=False)
+    assert (folder / "eval_segments.csv").read_text() == "mine" and server.requests == []
+
+
+def test_the_real_lists_are_recognised(tmp_path):
+    root = data.find("audioset")
+    if root is None or not (root / "eval_segments.csv").is_file():
+        pytest.skip("AudioSet's lists not found: set ASTLIB_DATA")
+    for name in SOURCES["audioset-balanced"].lists:
+        assert whole_list(root / name)
+        shutil.copy(root / name, tmp_path / name)
+        lines = (root / name).read_text().splitlines(keepends=True)
+        for wrong in (lines[:-1], lines + lines[-1:], ["<html>sign in</html>"], []):
+            (tmp_path / name).write_text("".join(wrong))
+            assert not whole_list(tmp_path / name)

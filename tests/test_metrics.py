@@ -5,6 +5,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -135,3 +136,164 @@ def test_errors_explain(targets, scores, message):
     for function in (metrics.evaluate, metrics.mean_average_precision, metrics.accuracy):
         with pytest.raises(ValueError, match=message):
             function(targets, scores)
+
+
+def classified(clips, accuracy, groups=1, seed=0):
+    """Targets and scores of one class out of three a clip, right with that chance; `groups` clips share their fate."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 3, clips)
+    right = np.repeat(rng.random(-(-clips // groups)) < accuracy, groups)[:clips]
+    return np.eye(3)[truth], np.eye(3)[np.where(right, truth, (truth + 1) % 3)]
+
+
+def ranked(clips, classes, apart, seed=0):
+    rng = np.random.default_rng(seed)
+    targets = np.eye(classes)[rng.integers(0, classes, clips)]
+    return targets, apart * targets + rng.standard_normal(targets.shape)
+
+
+@given(st.integers(1, 5000), st.data())
+def test_wilson_is_scipys(clips, data):
+    right = data.draw(st.integers(0, clips))
+    expected = scipy.stats.binomtest(right, clips).proportion_ci(method="wilson")
+    assert metrics.wilson(right / clips, clips) == pytest.approx(tuple(expected), abs=1e-12)
+
+
+@pytest.mark.parametrize(("share", "clips"), [(81.5, 400), (-0.1, 400), (0.5, 0), (math.nan, 400)])
+def test_wilson_wants_a_share(share, clips):
+    with pytest.raises(ValueError, match="expected a share from 0 to 1"):
+        metrics.wilson(share, clips)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "mean_average_precision", "mean_auc"])
+def test_bootstrap_is_scipys(name):
+    """Other draws, so the ends agree up to the noise of 2,000 draws: a tenth of the interval is four times that."""
+    targets, scores = ranked(200, 4, 1.5)
+    metric = getattr(metrics, name)
+    ours = metrics.bootstrap(targets, scores, metric, n=2000)
+    theirs = scipy.stats.bootstrap(
+        (np.arange(200),), lambda clips: metric(targets[clips], scores[clips]), n_resamples=2000,
+        method="percentile", vectorized=False, rng=np.random.default_rng(1),
+    ).confidence_interval  # fmt: skip
+    assert ours == pytest.approx(tuple(theirs), abs=(theirs[1] - theirs[0]) / 10)
+
+
+def coverage(groups, by_group):
+    """How often the interval holds the true accuracy of 0.8, in 200 test sets of 160 clips."""
+    names, held = np.arange(160) // groups, 0
+    for seed in range(200):
+        targets, scores = classified(160, 0.8, groups, seed)
+        low, high = metrics.bootstrap(targets, scores, metrics.accuracy, 200, names if by_group else None, seed)
+        held += low <= 0.8 <= high
+    return held / 200
+
+
+def test_a_95_percent_interval_holds_the_truth_about_so_often():
+    """Of 200 intervals that hold it with chance 0.95 (0.93 for draws of 160), fewer than 0.88 do about once in 500."""
+    assert 0.88 <= coverage(groups=1, by_group=False) <= 0.99
+
+
+def test_clips_of_one_recording_make_it_too_narrow_unless_recordings_are_drawn():
+    assert coverage(groups=4, by_group=False) < 0.8
+    assert 0.86 <= coverage(groups=4, by_group=True) <= 0.99
+
+
+def test_bootstrap_of_map_with_few_positives_covers_as_documented():
+    targets, scores = ranked(50_000, 20, 3.0, seed=1)
+    truth, held = metrics.mean_average_precision(targets, scores), 0
+    for seed in range(100):
+        low, high = metrics.bootstrap(*ranked(160, 20, 3.0, seed), metrics.mean_average_precision, n=100)
+        held += low <= truth <= high
+    assert 0.78 <= held / 100 <= 0.98
+
+
+def test_bootstrap_follows_its_seed_and_takes_tensors():
+    targets, scores = ranked(60, 3, 1.0)
+    first = metrics.bootstrap(targets, scores, metrics.mean_auc, n=50)
+    assert metrics.bootstrap(torch.tensor(targets), torch.tensor(scores), metrics.mean_auc, n=50) == first
+    assert metrics.bootstrap(targets, scores, metrics.mean_auc, n=50, groups=range(60)) == first
+    assert metrics.bootstrap(targets, scores, metrics.mean_auc, n=50, seed=1) != first
+
+
+def test_groups_are_drawn_whole():
+    """Two recordings, one all right and one all wrong: a draw is one, the other or both."""
+    targets, scores = np.eye(2)[[0] * 6], np.eye(2)[[0, 1, 0, 1, 0, 0]]
+    groups, seen = ["a", "b", "a", "b", "a", "a"], []
+
+    def metric(targets, scores):
+        seen.append(metrics.accuracy(targets, scores))
+        return seen[-1]
+
+    assert metrics.bootstrap(targets, scores, metric, n=200, groups=groups) == (0.0, 1.0)
+    assert set(seen) == {0.0, 4 / 6, 1.0}
+
+
+def test_bootstrap_of_d_prime_may_end_at_infinity():
+    targets, scores = np.array([[1.0], [1], [0], [0], [0]]), np.array([[3.0], [1], [2], [0], [0]])
+    low, high = metrics.bootstrap(targets, scores, metrics.d_prime, n=200)
+    assert math.isfinite(low) and high == math.inf
+
+
+def test_paired_bootstrap_cancels_what_is_hard_for_both():
+    targets, scores = ranked(300, 5, 1.5)
+    others = scores + 0.3 * targets  # always a little better
+    low, high = metrics.paired_bootstrap(targets, scores, others, metrics.accuracy)
+    first, second = (metrics.bootstrap(targets, s, metrics.accuracy) for s in (scores, others))
+    assert first[1] > second[0], "the separate intervals overlap"
+    unpaired = math.hypot(first[1] - first[0], second[1] - second[0])  # width of a difference over separate clips
+    assert 0 < low < high and high - low < unpaired / 2
+    back = metrics.paired_bootstrap(targets, others, scores, metrics.accuracy)
+    assert back == pytest.approx((-high, -low), abs=1e-12)
+    assert metrics.paired_bootstrap(targets, scores, scores.copy(), metrics.mean_auc, n=50) == (0.0, 0.0)
+
+
+def test_paired_bootstrap_is_scipys_on_the_differences():
+    targets, scores = ranked(200, 4, 1.5)
+    others = ranked(200, 4, 1.5, seed=1)[1]
+    right = [(np.take_along_axis(targets, s.argmax(1)[:, None], 1))[:, 0] for s in (scores, others)]
+    theirs = scipy.stats.bootstrap(
+        (right[1] - right[0],), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(1)
+    ).confidence_interval
+    ours = metrics.paired_bootstrap(targets, scores, others, metrics.accuracy, n=4000)
+    assert ours == pytest.approx(tuple(theirs), abs=(theirs[1] - theirs[0]) / 10)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 20))
+def test_mcnemar_is_scipys_binomial_test(one, other, both):
+    hit, miss = [1.0, 0.0], [0.0, 1.0]
+    scores = np.array([hit] * one + [miss] * other + [hit] * both + [miss])
+    others = np.array([miss] * one + [hit] * other + [hit] * both + [miss])
+    targets = np.array([[1, 0]] * len(scores))
+    expected = scipy.stats.binomtest(one, one + other).pvalue if one + other else 1.0
+    assert metrics.mcnemar(targets, scores, others) == (one, other, pytest.approx(expected, abs=1e-12))
+
+
+def test_mcnemar_of_thousands_of_clips_does_not_overflow():
+    rng = np.random.default_rng(0)
+    targets, scores, others = np.eye(2)[[0] * 11_005], rng.random((11_005, 2)), rng.random((11_005, 2))
+    one, other, p = metrics.mcnemar(targets, scores, others)
+    assert p == pytest.approx(scipy.stats.binomtest(one, one + other).pvalue, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"groups": [0] * 4}, "two different ones or more; got 4 clips in 1 groups"),
+        ({"groups": [0, 1]}, "a group for each of 4 clips"),
+        ({"n": 0}, "n must be 1 or more"),
+        ({"targets": np.zeros((4, 2)), "metric": metrics.mean_auc}, "nothing to put an interval around"),
+        ({"scores": np.full((4, 2), np.nan)}, "4 clips have NaN scores"),
+    ],
+)
+def test_bootstrap_errors_explain(change, message):
+    arguments = {"targets": np.eye(2)[[0, 1, 0, 1]], "scores": np.eye(2)[[0, 1, 1, 1]], "metric": metrics.accuracy}
+    with pytest.raises(ValueError, match=message):
+        metrics.bootstrap(**arguments | change)
+
+
+def test_two_models_must_have_scored_the_same_clips():
+    targets = np.eye(2)[[0, 1, 0]]
+    for function in (metrics.mcnemar, lambda *scores: metrics.paired_bootstrap(*scores, metrics.accuracy)):
+        with pytest.raises(ValueError, match=r"got \(3, 2\) and \(2, 2\)"):
+            function(targets, targets, targets[:2])

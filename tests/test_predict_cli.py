@@ -8,9 +8,9 @@ import soundfile
 import torch
 from typer.testing import CliRunner
 
-from astlib import AST, ASTConfig
+from astlib import AST, ASTConfig, checkpoint, metrics
 from astlib.cli import app, parse
-from astlib.data import Synthetic
+from astlib.data import parts
 from astlib.frontend import LogMel, normalise
 from astlib.predict import predict, probabilities, starts
 
@@ -65,7 +65,7 @@ def test_windows_cover_every_frame_and_end_with_the_sound(frames):
 
 def test_a_long_recording_is_the_mean_of_its_windows(model):
     ast = AST.from_pretrained(model)
-    clip = Synthetic(split="test").waveform(0)
+    clip = torch.randn(80_000) * 0.1
     long = probabilities(ast, clip)
     mel = LogMel()(clip)[0]
     parts = torch.stack([mel[start : start + 128] for start in starts(len(mel), 128)])
@@ -123,13 +123,13 @@ def test_cli_predict_goes_on_after_a_broken_file(model, clip, tmp_path):
 def test_cli_mistakes_end_in_one_line(monkeypatch, capsys, tmp_path, clip):
     for words, expected in [
         (["predict", clip, "--model", tmp_path], "no model at"),
-        (["train", "--recipe", "nope", "--out", tmp_path], "no recipe 'nope'. Recipes: esc50"),
-        (["train", "--recipe", "synthetic"], "--out is needed"),
+        (["train", "--recipe", "nope", "--out", tmp_path], "no recipe 'nope'. Recipes: audioset"),
+        (["recipes", "esc50-tyni"], "Did you mean esc50-tiny"),
         (["train", "--recipe", "synthetic", "--out", tmp_path, "--set", "epoch=1"], "has no epoch"),
         (["train", "--recipe", "synthetic", "--out", tmp_path, "--set", "epochs"], "name=value"),
         (["train", "--recipe", "synthetic", "--out", tmp_path, "--set", "epochs=two"], "must be a whole number"),
         (["train", "--recipe", "synthetic", "--out", tmp_path, "--set", "init=scratch", "--set", "fold=9"], "1 to 5"),
-        (["train", "--recipe", "synthetic", "--out", tmp_path, "--precision", "fp8"], "precision must be one of"),
+        (["train", "--recipe", "synthetic", "--out", tmp_path, "--precision", "fp8"], "must be auto or one of"),
         (["train", "--recipe", "synthetic", "--out", tmp_path, "--set", "weights=/none/x.pth"], "no weights at /none"),
         (["evaluate", "--data", "nope"], "no data set 'nope'"),
     ]:
@@ -138,10 +138,27 @@ def test_cli_mistakes_end_in_one_line(monkeypatch, capsys, tmp_path, clip):
         assert expected in error and "Traceback" not in error and len(error.strip().splitlines()) == 1
 
 
-def test_cli_train_runs_resumes_and_prints_where_things_are(tmp_path):
-    words = ["train", "--recipe", "synthetic", "--out", str(tmp_path / "run")]
-    for change in ("epochs=1", "init=scratch", "input_tdim=64", "timem=8"):
+@pytest.fixture(scope="module")
+def own_sounds(tmp_path_factory):
+    """A person's folder: three classes, six short sounds in each."""
+    root = tmp_path_factory.mktemp("sounds")
+    for c, name in enumerate(("hum", "hiss", "whistle")):
+        (root / name).mkdir()
+        for i in range(6):
+            tone = np.sin(2 * np.pi * 200 * (1 + 3 * c + 0.1 * i) * np.arange(8000) / 16_000)
+            soundfile.write(root / name / f"{name}-{i}.wav", 0.3 * tone, 16_000)
+    return root
+
+
+def train_words(own_sounds, out, *changes):
+    words = ["train", "--recipe", "own-sounds", "--data", str(own_sounds), "--out", str(out)]
+    for change in ("epochs=1", "init=scratch", "input_tdim=64", "timem=8", *changes):
         words += ["--set", change]
+    return words
+
+
+def test_cli_train_runs_resumes_and_prints_where_things_are(own_sounds, tmp_path):
+    words = train_words(own_sounds, tmp_path / "run")
     first = runner.invoke(app, words)
     assert first.exit_code == 0, first.output
     assert "accuracy" in first.stdout and "run.json" in first.stdout
@@ -149,10 +166,38 @@ def test_cli_train_runs_resumes_and_prints_where_things_are(tmp_path):
     assert again.exit_code == 0 and first.stdout.endswith(again.stdout) and "epoch 1" not in again.stdout
 
 
-def test_cli_data_and_results():
-    assert "synthetic  embedded   400 clips" in runner.invoke(app, ["data", "list"]).stdout
-    check = runner.invoke(app, ["data", "check", "synthetic"])
-    assert check.exit_code == 0 and "400 of 400 clips are whole, 10 classes" in check.stdout
+def test_cli_measures_an_ensemble_of_two_runs(own_sounds, tmp_path):
+    models, where = [], ["--data", "folder", "--root", str(own_sounds), "--json"]
+    for seed in (0, 1):
+        out = runner.invoke(app, train_words(own_sounds, tmp_path / str(seed), f"seed={seed}"))
+        assert out.exit_code == 0, out.output
+        models.append(["--model", str(tmp_path / str(seed) / "model")])
+    found = [
+        json.loads(runner.invoke(app, ["evaluate", *where, *chosen]).stdout)
+        for chosen in (models[0], models[1], models[0] + models[1])
+    ]
+    scores, _ = checkpoint.ensemble([tmp_path / "0", tmp_path / "1"])
+    test = parts("folder", root=own_sounds)[2]
+    assert found[2]["mAP"] == pytest.approx(metrics.mean_average_precision(test.targets, scores), abs=1e-6)
+    assert found[2]["loss"] != found[0]["loss"] and len(found[2]["model"]) == 2 and found[0]["clips"] == len(test)
+
+
+def test_ctrl_c_at_the_command_line_ends_with_130_and_says_how_to_go_on(monkeypatch, capsys, tmp_path):
+    def interrupted(*_):
+        raise checkpoint.Interrupted("stopped at epoch 1, step 2 of 3. The same command goes on from there")
+
+    monkeypatch.setattr("astlib.train.fit", lambda *_, **__: interrupted())
+    assert main(monkeypatch, "train", "--recipe", "synthetic", "--out", tmp_path) == 130
+    assert "The same command goes on" in capsys.readouterr().err
+
+
+def test_cli_recipes_lists_and_explains():
+    listed = runner.invoke(app, ["recipes"]).stdout
+    assert "audioset-balanced" in listed and "own-sounds" in listed
+    assert "egs/audioset/run.sh:24-63" in runner.invoke(app, ["recipes", "audioset"]).stdout
+
+
+def test_cli_results():
     assert "AST-S (base, ImageNet)" in runner.invoke(app, ["results"]).stdout
 
 

@@ -1,13 +1,13 @@
 """AudioSet: two million clips of 10 s from YouTube, 527 classes, several to a clip (Gemmeke et al., ICASSP 2017).
 
-Chapter: notebooks/10_audioset.ipynb
+Chapter: notebooks/06_data_and_augmentation.ipynb
 
 Google publishes lists, no sound, and what has vanished from YouTube since is missing from every copy: the paper itself
 had 19,185 of the 20,371 clips of the evaluation list. So missing clips are counted and reported here, and are no error.
 
 The sound may be a folder of files beside Google's lists, or Parquet files in the layout of the public
-`agkphysics/AudioSet` on Hugging Face. Parquet is opened with `datasets`, for random access or as a stream. The names and
-labels of all clips stay in memory, in five arrays; the sound of a clip is read when it is asked for.
+`agkphysics/AudioSet` on Hugging Face. Parquet is opened with `datasets`, for random access or as a stream. The names
+and labels of all clips stay in memory, in a few arrays; the sound of a clip is read when it is asked for.
 """
 
 import csv
@@ -18,7 +18,7 @@ from array import array
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -76,44 +76,45 @@ class AudioSet(AudioDataset):
     multi_label = True
 
     def __new__(cls, root=None, split: str = "balanced", streaming: bool = False, revision: str | None = None):
-        return AudioStream(root, split, revision=revision) if streaming else super().__new__(cls)
+        return AudioStream(root, split, revision) if streaming else super().__new__(cls)
 
     def __init__(self, root=None, split: str = "balanced", streaming: bool = False, revision: str | None = None):
         root = _root(root, split)
-        self.name = _name(split)
+        self.name, self.root = _name(split), root
         self.mids, labels = label_table(root)
-        self.root, self._sound, self._sizes = root, None, None
         if _is_folder_of_sound(root, split):
-            names, starts, classes, notes = _listed(root, split, self.mids)
-            sources = _files_of(root, names, starts)
-            report, there = _missing(self.name, names, sources != b"", f"there is no file of this name in {root}")
-            if not len(there):
+            rows, starts, classes, notes = _listed(root, split, self.mids)
+            sources, self._cells, self._sizes = _files_of(root, rows, starts), None, None
+            names, there = np.array(list(rows)), sources != b""
+            if not there.any():
                 raise DataNotFound(f"{root} has none of the {len(names):,} clips of AudioSet's {split}. {HOW_TO_GET}")
-            names, classes, sources = names[there], classes.take(there), sources[there]
+            report = _missing(self.name, names, there, f"there is no file for it in {root}")
+            names, classes, sources = names[there], classes.take(np.flatnonzero(there)), sources[there]
         else:
             rows = _open(root, split, revision, streaming=False)
             names, classes, self._sizes, notes = _columns_of(rows, self.mids)
-            self._sound, sources = rows.select_columns(["audio"]), np.arange(len(rows))
+            sources, self._cells = np.arange(len(rows)), rows.select_columns(["video_id", "audio"])
             report = Report(self.name, len(names))
-            if expected := _expected(root, split, self.mids):
-                there = np.isin(expected, names)
-                report, _ = _missing(self.name, expected, there, f"is listed by Google, but not in {_shown(root)}")
-            else:
-                notes.append(f"How many are missing is not known: {LISTS[split][-1]} of {GOOGLE} is not here.")
+            if isinstance(root, str | Path):  # an opened data set may be any part of a split
+                if all(_find_list(root, name) for name in LISTS[split]):
+                    listed = np.array(list(_listed(root, split, self.mids)[0]))
+                    report = _missing(self.name, listed, np.isin(listed, names), f"Google lists it, {root} lacks it")
+                else:
+                    notes.append(f"How many more there should be is not known: the lists of {GOOGLE} are not here.")
         report.notes = notes
         super().__init__(labels, names, classes, None, sources, report)
 
     def read(self, source) -> Tensor:
-        if self._sound is None:
+        if self._cells is None:
             return audio.load(self._path(source), self.rate)
-        row = int(source)
-        return _decode(self._sound[row]["audio"], f"row {row} of {_shown(self.root)}", self.rate)
+        row = self._cells[int(source)]
+        return _decode(row["audio"], row["video_id"], self.rate)
 
     def seconds(self, source) -> float:
-        if self._sound is None:
+        if self._cells is None:
             return audio.seconds(self._path(source))
-        cell = self._sound[int(source)]["audio"]
-        return audio.seconds(cell["bytes"] or cell["path"] or b"", f"row {source} of {_shown(self.root)}")
+        row = self._cells[int(source)]
+        return audio.seconds(_encoded(row["audio"], row["video_id"]), row["video_id"])
 
     def _path(self, source: bytes) -> str:
         return os.path.join(self.root, os.fsdecode(source))
@@ -129,7 +130,7 @@ class AudioSet(AudioDataset):
             digest.update("\n".join(self.names.tolist()).encode())
             for numbers in (self.classes.offsets, self.classes.columns):
                 digest.update(numbers.astype("<i8").tobytes())
-            if self._sound is None:
+            if self._cells is None:
                 digest.update(b"\0".join(self.sources.tolist()))
                 sizes = np.array([os.stat(self._path(source)).st_size for source in self.sources])
             else:
@@ -140,10 +141,10 @@ class AudioSet(AudioDataset):
 
 
 class AudioStream:
-    """AudioSet read from front to back: for Parquet that is too large to be copied or lies on the hub.
+    """AudioSet read from front to back: for Parquet that is too large to be copied, or lies on the hub.
 
-    There is no random access, so no weighted sampling and no partner for mixup from the whole set. Clips are shuffled
-    as far as `buffer` goes, and the order of the Parquet files is drawn anew each epoch.
+    There is no random access, so no weighted sampling, and no partner for mixup from the whole set. The order of the
+    Parquet files is drawn anew each epoch; within that, clips are shuffled as far as `buffer` goes.
 
     Args:
         root, split, revision: as of AudioSet; `root` may also be a `datasets.IterableDataset`.
@@ -152,7 +153,7 @@ class AudioStream:
 
     Attributes:
         labels, multi_label, name, rate: as of AudioSet.
-        report: problems of the clips that this process has read so far.
+        report: problems of the clips that this process has decoded so far.
         unknown: how often a label came that is not in Google's table.
     """
 
@@ -160,95 +161,101 @@ class AudioStream:
     is_synthetic = False
     rate = 16_000
 
-    def __init__(
-        self, root=None, split: str = "balanced", revision: str | None = None, buffer: int = 256, workers: int = 2
-    ):
+    def __init__(self, root=None, split="balanced", revision: str | None = None, buffer: int = 256, workers: int = 2):
         root = _root(root, split)
         if _is_folder_of_sound(root, split):
-            raise DataNotFound(f"only Parquet can be streamed, and {root} has none. {HOW_TO_GET}")
+            raise DataNotFound(f"only Parquet can be streamed, and {root} has none of {split}. {HOW_TO_GET}")
         self.name, self.root, self.split, self.revision = _name(split), root, split, revision
         self.buffer, self.workers = buffer, workers
         self.mids, self.labels = label_table(root)
         self._columns = {mid: column for column, mid in enumerate(self.mids)}
-        self._stream = _open(root, split, revision, streaming=True)
-        self._length = _rows_of(root, split, revision)
+        self._rows = _open(root, split, revision, streaming=True)
+        self._length = _length(root, split, revision)
         self.report = Report(self.name, self._length or 0)
         self.unknown: Counter[str] = Counter()
 
     def __len__(self) -> int:
         """Rows. Raises TypeError where nothing but reading to the end would tell."""
         if self._length is None:
-            raise TypeError(f"the number of rows in {_shown(self.root)} is not known before they are read")
+            raise TypeError(f"how many rows {_shown(self.root)} has is not known before they are read")
         return self._length
 
     def batches(
         self, batch: int, seed: int, epoch: int, rank: int = 0, world: int = 1, skip: int = 0, shuffle: bool = True
     ) -> Iterator[dict]:
-        """One epoch of this process's share of batches, collated as those of a Loadable.
+        """One epoch: this process's share of every batch, collated as those of a Loadable.
 
-        All processes read the whole stream and decode only their own rows. So the batches together are the same for
-        any number of processes: no clip twice, none left out. The last batch may be short; a process with nothing
-        left of it gets a batch of no clips, so that all take the same number of steps.
+        All processes read the whole stream and decode only their own rows. So the batches taken together are the same
+        for any number of processes: no clip twice, none left out. The last batch may be short; a process for which
+        nothing is left of it gets a batch of no clips, so that all take the same number of steps. The index of a clip
+        is its place in this epoch's order.
 
         Args:
             batch: clips of all processes together.
             seed, epoch: the order is a function of these two.
             rank, world: which process of how many.
-            skip: steps to leave out in front, for a run that goes on.
-            shuffle: False for the order of the files, as evaluation wants it.
+            skip: steps to leave out in front, for a run that goes on. Their rows are read, not decoded.
+            shuffle: False for the order of the files, as a test wants it.
         """
-        stream = self._stream
-        if shuffle:
-            state = np.random.SeedSequence([seed, epoch]).generate_state(1)[0]
-            stream = stream.shuffle(seed=int(state), buffer_size=self.buffer)
-        rows = islice(enumerate(stream), skip * batch, None)
-        with ThreadPoolExecutor(self.workers) as pool:
+        rows = self._shuffled(np.random.default_rng([seed, epoch])) if shuffle else self._rows
+        rows = islice(enumerate(rows), skip * batch, None)
+        with ThreadPoolExecutor(self.workers) as threads:
             ahead = deque()
             while step := list(islice(rows, batch)):
                 first, last = (len(step) * (rank + i) // world for i in (0, 1))
-                ahead.append([pool.submit(self._item, *row) for row in step[first:last]])
+                ahead.append([threads.submit(self._item, i, row, self._target(row)) for i, row in step[first:last]])
                 if len(ahead) > 1:
                     yield self._collated(ahead.popleft())
             while ahead:
                 yield self._collated(ahead.popleft())
 
-    def _item(self, index: int, row: dict) -> dict:
-        name, target = row["video_id"], torch.zeros(len(self.labels))
+    def _shuffled(self, draws: np.random.Generator) -> Iterator[dict]:
+        """Not with the stream's own shuffle: that reads ten files at once, which is gigabytes of sound."""
+        files = draws.permutation(self._rows.num_shards).tolist()
+        rows = chain.from_iterable(self._rows.shard(len(files), i) for i in files)
+        held = list(islice(rows, self.buffer))
+        for row in rows:
+            i = draws.integers(len(held))
+            yield held[i]
+            held[i] = row
+        yield from (held[i] for i in draws.permutation(len(held)))
+
+    def _target(self, row: dict) -> Tensor:
+        target = torch.zeros(len(self.labels))
         for mid in row["labels"] or []:
             if mid in self._columns:
                 target[self._columns[mid]] = 1
             else:
                 self.unknown[mid] += 1
-        make = lambda: {"waveform": _decode(row["audio"], name, self.rate), "target": target, "index": index}  # noqa: E731
-        return {**guarded(make, name, target, index), "name": name}
+        return target
 
-    def _collated(self, futures: list) -> dict:
-        items = [future.result() for future in futures]
-        self.report.problems.update({item["name"]: item["problem"] for item in items if item["problem"]})
-        return collate(items) if items else _no_clips(len(self.labels))
+    def _item(self, index: int, row: dict, target: Tensor) -> tuple[dict, str]:
+        name, cell = row["video_id"], row["audio"]
+        rest = {"target": target, "index": index}
+        return guarded(lambda: {"waveform": _decode(cell, name, self.rate), **rest}, name, target, index), name
+
+    def _collated(self, ahead: list) -> dict:
+        items = [future.result() for future in ahead]
+        self.report.problems.update({name: item["problem"] for item, name in items if item["problem"]})
+        return collate([item for item, _ in items]) if items else self._no_clips()
+
+    def _no_clips(self) -> dict:
+        none = torch.zeros(0, dtype=torch.int64)
+        batch = {"waveforms": torch.zeros(0, 0), "lengths": none, "targets": torch.zeros(0, len(self.labels))}
+        return {**batch, "index": none, "usable": none.bool(), "problems": []}
 
     def manifest_hash(self) -> str:
-        """ "sha256:..." over labels and the names and sizes of the Parquet files; of the hub: its name and revision.
+        """ "sha256:..." over labels and the names and sizes of the Parquet files; on the hub, its name and revision.
 
-        No clip is read for it. Give a commit as `revision`, or the hash of data on the hub says little.
+        No clip is read for it. Give a commit as `revision`, else the hash of data on the hub says little.
         """
-        if files := _parquet(self.root, self.split):
-            content = [(file.parent.name, file.name, file.stat().st_size) for file in files]
-        else:
-            content = [(_shown(self.root), self.revision, self._length)]
+        files = [(file.parent.name, file.name, file.stat().st_size) for file in _parquet(self.root, self.split)]
+        content = files or [(_shown(self.root), self.revision, self._length)]
         return f"sha256:{hashlib.sha256(repr((self.name, self.labels, content)).encode()).hexdigest()}"
 
     def __repr__(self) -> str:
         rows = "?" if self._length is None else f"{self._length:,}"
         return f"AudioStream({_shown(self.root)}, {self.split}, {rows} clips)"
-
-
-def _no_clips(classes: int) -> dict:
-    none = torch.zeros(0, dtype=torch.int64)
-    return {
-        "waveforms": torch.zeros(0, 0), "lengths": none, "targets": torch.zeros(0, classes), "index": none,
-        "usable": none.bool(), "problems": [],
-    }  # fmt: skip
 
 
 def label_table(root=None) -> tuple[list[str], list[str]]:
@@ -261,7 +268,7 @@ def label_table(root=None) -> tuple[list[str], list[str]]:
     if path is None:
         where = " and ".join(str(folder) for folder in folders("audioset"))
         raise DataNotFound(f"{LABELS} is not in {_shown(root)}, {where}. Get it from {GOOGLE}{LABELS}")
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     try:
         if not rows or [int(row["index"]) for row in rows] != list(range(len(rows))):
@@ -305,6 +312,12 @@ def _find_list(root, name: str) -> Path | None:
     return next((place / name for place in places if place and (place / name).is_file()), None)
 
 
+def _missing(name: str, expected: np.ndarray, there: np.ndarray, reason: str) -> Report:
+    report = Report(name, len(expected))
+    report.problems = dict.fromkeys(expected[~there].tolist(), ("missing", reason))
+    return report
+
+
 # --- a folder of sound and Google's lists --------------------------------------------------------------
 
 
@@ -312,23 +325,167 @@ def _is_folder_of_sound(root, split: str) -> bool:
     return isinstance(root, Path) and not _parquet(root, split)
 
 
-def _listed(root: Path, split: str, mids: list[str]) -> tuple[np.ndarray, np.ndarray, Targets, list[str]]:
-    """YTIDs, start seconds and classes of all clips that Google lists, and what is odd about the lists."""
-    parts, notes = [], []
+def _listed(root: Path, split: str, mids: list[str]) -> tuple[dict[str, int], array, Targets, list[str]]:
+    """Of all clips that Google lists: the row of each YTID, start seconds, classes; and what is odd about the lists."""
+    rows, starts, codes, texts, notes = {}, array("d"), array("q"), {}, []
     for name in LISTS[split]:
         path = _find_list(root, name)
         if path is None:
             raise DataNotFound(f"{name} is not in {root}. Get it from {GOOGLE}{name}")
-        parts.append(_segments(path, notes))
-    names, starts, texts, codes = (list(part) for part in zip(*parts, strict=True))
-    classes = [_classes(text, code, mids) for text, code in zip(texts, codes, strict=True)]
-    unknown = sum((count for _, count in classes), Counter())
-    if unknown:
-        notes.append(_unknown(unknown))
-    rows, columns, start = [], [], 0
-    for part, _ in classes:
-        rows.append(part.rows() + start)
-        columns.append(part.columns)
-        start += len(part)
-    classes = Targets.from_pairs(np.concatenate(rows), np.concatenate(columns), start, len(mids))
-    return np.concatenate(names), np.concatenate(starts), classes, notes
+        before, lines, announced = len(rows), 0, None
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, skipinitialspace=True)
+            try:
+                for line in reader:
+                    if line and line[0].startswith("#"):
+                        found = [field for field in line if field.startswith("num_segs=")]
+                        announced = int(found[0].partition("=")[2]) if found else announced
+                    elif line:
+                        ytid, start, _, labels = line
+                        lines += 1
+                        if rows.setdefault(ytid, len(rows)) == len(starts):
+                            starts.append(float(start))
+                            codes.append(texts.setdefault(labels, len(texts)))
+            except (ValueError, csv.Error):
+                wanted = f'expected YTID, start, end, "label,label". Get it from {GOOGLE}{name}'
+                raise DataNotFound(f"{path}, line {reader.line_num}: {wanted}") from None
+        if announced not in (None, lines):
+            notes.append(f"{path.name} announces {announced:,} clips and lists {lines:,}.")
+        if lines > len(rows) - before:
+            notes.append(f"{path.name} repeats {lines - len(rows) + before:,} YTIDs; the first line of each counts.")
+    columns = {mid: column for column, mid in enumerate(mids)}
+    labels = [text.split(",") for text in texts]
+    classes = Targets.from_lists([[columns[mid] for mid in row if mid in columns] for row in labels], len(mids))
+    times = np.bincount(codes, minlength=len(labels)).tolist()
+    unknown = Counter()
+    for row, count in zip(labels, times, strict=True):
+        unknown.update({mid: count for mid in row if mid not in columns})
+    return rows, starts, classes.take(codes), notes + _unknown(unknown)
+
+
+def _unknown(labels: dict[str, int]) -> list[str]:
+    if not labels:
+        return []
+    first = ", ".join(list(labels)[:3]) + (", ..." if len(labels) > 3 else "")
+    return [f"{sum(labels.values()):,} labels are not in {LABELS} and were left out ({first})."]
+
+
+def _files_of(root: Path, rows: dict[str, int], starts: array) -> np.ndarray:
+    """(rows,) bytes: the file of each clip relative to `root`, b"" where there is none.
+
+    The folders are read once; asking for two million files one by one would take minutes on a network disk.
+    """
+    files = [b""] * len(rows)
+    for file in _sounds(root):
+        stem = file.rpartition("/")[2].rpartition(".")[0]
+        row = rows.get(stem)
+        if row is None and (match := STEM.fullmatch(stem)):
+            row = rows.get(match[1])
+            if row is not None and match[2] and not _starts(starts[row], float(match[2])):
+                continue  # another part of the same video
+        if row is not None:
+            path = os.fsencode(file)
+            files[row] = min(path, files[row]) if files[row] else path  # of two files for one clip always the same
+    return np.array(files)
+
+
+def _starts(seconds: float, found: float) -> bool:
+    return abs(found - seconds) < 5e-4 or abs(found - 1000 * seconds) < 0.5
+
+
+def _sounds(root: Path) -> Iterator[str]:
+    """Sound files in `root`, in its folder `audio`, and in the folders of both, as paths relative to `root`."""
+    waiting = [("", True)]
+    while waiting:
+        folder, go_down = waiting.pop()
+        with os.scandir(root / folder) as entries:
+            for entry in entries:
+                path = folder + entry.name
+                if os.path.splitext(entry.name)[1].lower() in audio.SUFFIXES:
+                    yield path
+                elif go_down and not entry.name.startswith(".") and entry.is_dir():
+                    waiting.append((f"{path}/", path == "audio"))
+
+
+# --- Parquet -------------------------------------------------------------------------------------------
+
+
+def _parquet(root, split: str) -> list[Path]:
+    """The Parquet files of a split in a folder, in order."""
+    if not isinstance(root, Path):
+        return []
+    return [file for part in PARQUET[split] for file in sorted(root.glob(f"data/{part}/*.parquet"))]
+
+
+def _open(root, split: str, revision: str | None, streaming: bool):
+    """The rows of a split as a `datasets.Dataset`, or as an IterableDataset; sound stays encoded."""
+    datasets = _datasets()
+    if isinstance(root, str | Path):
+        files = _parquet(root, split) or [f"data/{part}/*.parquet" for part in PARQUET[split]]
+        where = "parquet" if isinstance(root, Path) else root
+        files = {"train": [str(file) for file in files]}
+        try:
+            rows = datasets.load_dataset(where, data_files=files, split="train", revision=revision, streaming=streaming)
+        except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+            raise DataNotFound(f"{root} cannot be opened ({error.__cause__ or error}). {HOW_TO_GET}") from error
+    elif not streaming and not isinstance(root, datasets.Dataset):
+        raise ValueError(f"a {type(root).__name__} has no random access. Use AudioSet(..., streaming=True)")
+    else:
+        rows = root.to_iterable_dataset() if streaming and isinstance(root, datasets.Dataset) else root
+    found = rows.column_names
+    if found and not COLUMNS <= set(found):
+        raise ValueError(f"expected the columns {', '.join(sorted(COLUMNS))}, found {', '.join(found)}")
+    return rows.cast_column("audio", datasets.Audio(decode=False))  # else datasets decodes, with another library
+
+
+def _datasets():
+    try:
+        import datasets
+    except ImportError:
+        raise ImportError('Parquet is read with datasets. Install it with: pip install "astlib[hub]"') from None
+    return datasets
+
+
+def _length(root, split: str, revision: str | None) -> int | None:
+    """Rows, where something says how many."""
+    if isinstance(root, Path):
+        from pyarrow.parquet import read_metadata
+
+        return sum(read_metadata(file).num_rows for file in _parquet(root, split))
+    if isinstance(root, str):
+        splits = _datasets().load_dataset_builder(root, "full", revision=revision).info.splits or {}
+        return sum(splits[part].num_examples for part in PARQUET[split]) if set(PARQUET[split]) <= set(splits) else None
+    return len(root) if hasattr(root, "__len__") else None
+
+
+def _columns_of(rows, mids: list[str]) -> tuple[np.ndarray, Targets, np.ndarray, list[str]]:
+    """YTIDs, classes and bytes of encoded sound of every row, and what is odd about them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    # Through its own interface, datasets gathers chosen rows one by one; Arrow takes two million of them at once.
+    table, chosen = rows.data.table, rows._indices
+    columns = [table["video_id"], table["labels"], pc.binary_length(pc.struct_field(table["audio"], "bytes"))]
+    if chosen is not None:
+        columns = [column.take(chosen.column(0)) for column in columns]
+    ytids, labels, sizes = columns
+    lengths = pc.fill_null(pc.list_value_length(labels), 0).to_numpy()
+    clips, found = np.repeat(np.arange(len(lengths)), lengths), pc.list_flatten(labels)
+    places = pc.fill_null(pc.index_in(found, value_set=pa.array(mids)), -1).to_numpy()
+    known = places >= 0
+    classes = Targets.from_pairs(clips[known], places[known], len(lengths), len(mids))
+    unknown = pc.value_counts(found.filter(pa.array(~known))).to_pylist()
+    notes = _unknown({count["values"]: count["counts"] for count in unknown})
+    return ytids.to_numpy().astype(str), classes, pc.fill_null(sizes, 0).to_numpy(), notes
+
+
+def _encoded(cell: dict | None, name: str) -> bytes | str:
+    """Bytes of a sound file, or the path of one, from a cell of the column `audio`."""
+    if not cell or cell["bytes"] is None and not cell["path"]:
+        raise AudioError(f"{name}: the table has no sound for it. Leave it out", "missing")
+    return cell["path"] if cell["bytes"] is None else cell["bytes"]
+
+
+def _decode(cell: dict | None, name: str, rate: int) -> Tensor:
+    sound = _encoded(cell, name)
+    return audio.decode(sound, name, rate) if isinstance(sound, bytes) else audio.load(sound, rate)

@@ -331,6 +331,7 @@ class AudioDataset(Dataset):
         part = copy.copy(self)
         part.labels = self.labels if labels is None else labels
         part.classes, part._dense, part._hash = classes.take(np.flatnonzero(keep)), None, None
+        part.report = Report(self.name, len(rows))  # nobody asked for what is missing elsewhere
         for field in ("names", "folds", "sources", "_clips"):
             setattr(part, field, _take(getattr(self, field), rows))
         return part

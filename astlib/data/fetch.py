@@ -113,10 +113,11 @@ class HubFiles:
         except FetchError:
             raise
         except Exception as error:  # what it is when the hub is out of reach depends on huggingface_hub's version
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             include = " ".join(f"--include '{pattern}'" for pattern in self.patterns)
             raise FetchError(
-                f"{self.repo} did not arrive from the Hugging Face hub ({str(error).strip().splitlines()[0]}). What "
-                f"came is kept in {part}; the same command goes on from there. For a machine without network, run "
+                f"{self.repo} did not arrive from the Hugging Face hub ({reason}). What came "
+                f"is kept in {part}; the same command goes on from there. For a machine without network, run "
                 f"`hf download {self.repo} --repo-type dataset {include} --local-dir {final.name}` on another, put "
                 f"{', '.join(self.lists.values())} into the folder too, and copy it to {final}"
             ) from error
@@ -213,7 +214,7 @@ SOURCES = {
             name: f"{GOOGLE}/us_audioset/youtube_corpus/v1/csv/{name}"
             for name in ("class_labels_indices.csv", "balanced_train_segments.csv", "eval_segments.csv")
         },
-        size="about 50 GB",
+        size="about 50 GB, and as much again in the cache of `datasets` when it is first opened",
         licence="the lists CC BY 4.0; the sounds belong to those who made them",
         folder="audioset",
     ),

@@ -18,7 +18,7 @@ from torch import Tensor
 from .. import audio
 from .base import AudioDataset, AudioError, DataNotFound, Report, Targets, find, folders
 
-# Order of the original's classes, and so of its released weights (egs/speechcommands/data, class_labels_indices).
+# The original's order (egs/speechcommands/data/speechcommands_class_labels_indices.csv), and so that of its weights.
 WORDS = (
     "backward", "follow", "five", "bed", "zero", "on", "learn", "two", "house", "tree", "dog", "stop", "seven",
     "eight", "down", "six", "forward", "cat", "right", "visual", "four", "wow", "no", "nine", "off", "three", "left",
@@ -72,7 +72,8 @@ class SpeechCommands(AudioDataset):
             raise DataNotFound(f"{root} is {other} of Speech Commands, {version} was asked for. {HOW_TO_GET}")
         kept = found if words is None else set(words)
         if not kept <= found:
-            raise ValueError(f"{root} has no word {', '.join(sorted(kept - found))}. It has: {', '.join(sorted(found))}")
+            missing, there = ", ".join(sorted(kept - found)), ", ".join(sorted(found))
+            raise ValueError(f"{root} has no word {missing}. It has: {there}")
         labels = list(WORDS) if kept == set(WORDS) else sorted(kept)
         rows = [row for row in index if row[1] in kept and split in ("all", row[2])]
         report = Report(self.name, len(rows))
@@ -117,6 +118,11 @@ def find_copy(root: str | os.PathLike | None, version: str | None = None) -> Pat
     return found
 
 
+def has_testing_part(root: str | os.PathLike | None) -> bool:
+    """Whether a copy has clips for testing at all; a selection of the clips may not."""
+    return any(part == "test" for _, _, part, _ in read_index(find_copy(root)))
+
+
 def read_index(root: Path) -> list[tuple[str, str, str, str | None]]:
     """(word/stem, word, part, file or None where it is missing) of every clip of a copy, sorted by the first."""
     meta = root / "meta.csv"
@@ -128,7 +134,7 @@ def read_index(root: Path) -> list[tuple[str, str, str, str | None]]:
         listed = {clip: part for part, name in LISTS.items() for clip in _list(root / name)}
         lists = [name for name in LISTS.values() if (root / name).is_file()]
         if len(lists) == 1:
-            raise DataNotFound(f"{root} has {lists[0]} but not the other of {' and '.join(LISTS.values())}. {HOW_TO_GET}")
+            raise DataNotFound(f"{root} has only {lists[0]} of {' and '.join(LISTS.values())}. {HOW_TO_GET}")
         rows = [
             (clip, clip.partition("/")[0], listed.get(clip, "train") if lists else part_of(clip), files.get(clip))
             for clip in files.keys() | listed.keys()

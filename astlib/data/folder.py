@@ -1,0 +1,300 @@
+"""Your own sounds: one folder for each class, or a CSV that says what is in each file.
+
+Chapter: notebooks/06_data_and_augmentation.ipynb
+
+A network recognises a recording again, so clips cut from one recording must not be both trained on and tested with:
+the test then measures memory. No file name tells which clips those are. If you have such clips, give each recording a
+number in the CSV's column `fold`, or sort the clips into the folders `train` and `test` yourself.
+"""
+
+import csv
+import io
+import os
+import re
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from .. import audio
+from ..audio import AudioError
+from .base import AudioDataset, DataNotFound, Report, Targets
+
+SPLITS = ("train", "validation", "test", "all")
+PARTS = {"train": "train(ing)?", "test": "test(ing)?|eval(uation)?", "validation": "val(id|idation)?|dev"}
+FOLDS = 5  # where nothing else says which clips are for testing: 80 % for training, 20 % for testing
+FILE, LABELS = ("file", "filename", "path"), ("labels", "label", "category")
+
+
+@dataclass(frozen=True)
+class Clip:
+    name: str
+    path: Path
+    labels: tuple[str, ...]
+    part: str | int | None = None  # "train", "validation" or "test", or the number of a fold
+
+
+class Folder(AudioDataset):
+    """A folder of your own. Clips are named by their path in it, with "/" on every system.
+
+    1. One folder for each class, `root/dog/*.wav`, `root/cat/*.flac`. Clips are dealt into five folds, every class
+       evenly, in an order that follows from `seed`; fold `fold` is for testing. A class of one clip only trains.
+    2. `root/train/dog/*.wav`, `root/test/dog/*.wav`, if you like `root/validation/dog/*.wav`: that is the split.
+    3. A CSV, `root` itself or the only one in it. Columns: `file` (or `filename`, `path`), relative to the CSV or to
+       the folder `audio` beside it; `labels` (or `label`, `category`); and, if you like, `split` (train, validation,
+       test) or `fold` (1, 2, ...). Several labels are separated by "|" or ";", or by "," in a column called `labels`.
+
+    Files are what libsndfile reads (wav, flac, ogg, mp3, aiff and others), at any rate. Hidden files are ignored.
+
+    Args:
+        root: the folder, or the CSV.
+        fold: which one is the test fold, 1 to 5 or what the CSV has. A fixed split has no folds.
+        split: "train", "validation" (only where the folder or the CSV has such a part), "test" or "all".
+        seed: another number deals the clips another way.
+
+    Raises:
+        DataNotFound: no folder, no class, a class without a clip, or none of the files that the CSV lists.
+        ValueError: a wrong argument, or a CSV that cannot be understood; the message names the line.
+
+    Files that are listed and missing are in `report`.
+    """
+
+    name = "folder"
+
+    def __init__(self, root: str | os.PathLike, fold: int = 1, split: str = "train", seed: int = 0):
+        if split not in SPLITS:
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+        root = Path(root).expanduser()
+        if not root.exists():
+            raise DataNotFound(f"there is no folder {root}. Check the path")
+        clips, notes = _listed(root) or _in_folders(root)
+        labels = sorted({label for clip in clips for label in clip.labels})
+        parts = [clip.part for clip in clips] if clips[0].part is not None else _deal(clips, seed)
+        fixed = isinstance(parts[0], str)
+        keep = _chosen(root, parts, fold, split)
+        if split == "train":
+            _warn_of_odd_classes(clips, parts, fold)
+
+        report, there = Report(self.name, len(keep)), []
+        for i in keep:
+            if clips[i].path.is_file():
+                there.append(i)
+            else:
+                report.add(clips[i].name, AudioError(f"there is no file {clips[i].path}", "missing"))
+        report.notes = notes
+        if not there:
+            raise DataNotFound(f"{report} Paths are relative to {root if root.is_dir() else root.parent}.")
+        columns = {label: column for column, label in enumerate(labels)}
+        self.multi_label = any(len(clip.labels) > 1 for clip in clips)
+        super().__init__(
+            labels=labels,
+            names=[clips[i].name for i in there],
+            targets=Targets.from_lists([[columns[label] for label in clips[i].labels] for i in there], len(labels)),
+            folds=None if fixed else [parts[i] for i in there],
+            sources=[clips[i].path for i in there],
+            report=report,
+        )
+
+    def read(self, source: Path) -> Tensor:
+        return audio.load(source, self.rate)
+
+    def fingerprint(self, source: Path) -> bytes:
+        return source.read_bytes()
+
+    def seconds(self, source: Path) -> float:
+        return audio.seconds(source)
+
+
+# --- which clips are for what --------------------------------------------------------------------------
+
+
+def _chosen(root: Path, parts: list, fold: int, split: str) -> list[int]:
+    """The clips of a split."""
+    if split == "all":
+        return list(range(len(parts)))
+    if isinstance(parts[0], str):
+        if fold != 1:
+            raise ValueError(f"{root} has a fixed split into {_names(parts)}, so there is no fold {fold}")
+        if split not in parts:
+            raise ValueError(f"{root} has no part for {split}, only {_names(parts)}")
+        return [i for i, part in enumerate(parts) if part == split]
+    if split == "validation":
+        raise ValueError(
+            f"{root} has folds and no part for validation. Take one of the training folds with select(folds=...)"
+        )
+    if fold not in parts or fold == 0:
+        raise ValueError(f"fold must be one of {_names(set(parts) - {0})}, got {fold!r}")
+    return [i for i, part in enumerate(parts) if (part == fold) == (split == "test")]
+
+
+def _names(values) -> str:
+    return ", ".join(str(value) for value in sorted(set(values)))
+
+
+def _deal(clips: list[Clip], seed: int) -> list[int]:
+    """A fold for every clip, 1 to 5, each class spread evenly; 0, for training only, if it is alone in its class.
+
+    A clip with several labels is dealt with those of its rarest one.
+    """
+    counts = Counter(label for clip in clips for label in clip.labels)
+    rarest = [min(clip.labels, key=lambda label: (counts[label], label)) for clip in clips]
+    order = np.random.default_rng(seed).permutation(len(clips)).tolist()
+    folds, first = [0] * len(clips), 0
+    for label in sorted(counts):
+        mine = [i for i in order if rarest[i] == label]
+        if counts[label] > 1:
+            start = first if len(mine) >= FOLDS else 0  # of a small class fold 1 has a clip, and the others as they can
+            for place, i in enumerate(mine, start):
+                folds[i] = place % FOLDS + 1
+            first = (start + len(mine)) % FOLDS if len(mine) >= FOLDS else first
+    return folds
+
+
+def _warn_of_odd_classes(clips: list[Clip], parts: list, fold: int) -> None:
+    trained = [part not in (fold, "test", "validation") for part in parts]
+    seen = {label for clip, there in zip(clips, trained, strict=True) if there for label in clip.labels}
+    never = sorted({label for clip in clips for label in clip.labels} - seen)
+    alone = sorted({clip.labels[0] for clip, part in zip(clips, parts, strict=True) if part == 0})
+    for labels, what in (
+        (never, "no clip for training has the label {}: check the spelling"),
+        (alone, "only one clip has the label {}: it is trained on and never tested"),
+    ):
+        if labels:
+            shown = ", ".join(labels[:5]) + (", ..." if len(labels) > 5 else "")
+            warnings.warn(what.format(shown), stacklevel=3)
+
+
+# --- folders -------------------------------------------------------------------------------------------
+
+
+def _in_folders(root: Path) -> tuple[list[Clip], list[str]]:
+    """Clips of a folder of folders."""
+    if not root.is_dir():
+        raise ValueError(f"{root} is neither a folder nor a CSV")
+    left_out: Counter[str] = Counter()
+    folders = _folders(root)
+    parts = {folder: part for folder in folders if (part := _part(folder.name))}
+    # "train" may be a class: it is a split only beside "test", with nothing else there, and if it holds classes.
+    if set(parts.values()) >= {"train", "test"} and len(parts) == len(folders) and all(map(_folders, parts)):
+        clips = [clip for folder, part in parts.items() for clip in _classes(root, _folders(folder), part, left_out)]
+    else:
+        clips = _classes(root, folders, None, left_out)
+    if not clips:
+        loose = len(_sounds(root, root, Counter()))
+        found = f"{loose} sound files, but no folders" if loose else "neither folders nor sound files"
+        raise DataNotFound(
+            f"{root} has {found}. Expected one folder for each class with its sound files in it, "
+            f"or a CSV with the columns {FILE[0]} and {LABELS[0]}"
+        )
+    kinds = ", ".join(sorted(left_out))
+    what = f"{sum(left_out.values())} files are not in a format that libsndfile reads and were left out ({kinds})."
+    return clips, [what] if left_out else []
+
+
+def _classes(root: Path, folders: list[Path], part: str | None, left_out: Counter) -> list[Clip]:
+    clips = []
+    for folder in folders:
+        sounds = _sounds(root, folder, left_out)
+        if not sounds:
+            hint = f", only {_names(left_out)} files; convert them to wav or flac" if left_out else ""
+            raise DataNotFound(f"class {folder.name!r} has no clip: {folder} holds no sound file{hint}")
+        clips += [Clip(path.relative_to(root).as_posix(), path, (folder.name,), part) for path in sounds]
+    return clips
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _sounds(root: Path, folder: Path, left_out: Counter) -> list[Path]:
+    """Sound files in a folder and below, sorted; of the others, the suffixes are counted."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if any(name.startswith(".") for name in path.relative_to(root).parts) or not path.is_file():
+            continue
+        if path.suffix.lower() in audio.SUFFIXES:
+            found.append(path)
+        else:
+            left_out[path.suffix.lower() or path.name] += 1
+    return found
+
+
+def _part(name: str) -> str | None:
+    """ "train", "validation" or "test", where a name means one of them."""
+    return next((part for part, names in PARTS.items() if re.fullmatch(names, name.strip().lower())), None)
+
+
+# --- a list --------------------------------------------------------------------------------------------
+
+
+def _listed(root: Path) -> tuple[list[Clip], list[str]] | None:
+    """Clips of a CSV; None where there is none and folders have to tell."""
+    if root.is_file():
+        return _rows(root), []
+    tables = [path for path in sorted(root.glob("*.csv")) if all(_columns(_table(path)[0]))]
+    if len(tables) > 1:
+        names = ", ".join(table.name for table in tables)
+        raise ValueError(f"{root} has several lists of files: {names}. Give the path of one instead of the folder")
+    return (_rows(tables[0]), []) if tables else None
+
+
+def _table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """The columns of a CSV, and its rows with their line numbers; commas, semicolons or tabs between the fields."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets put a mark in front
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not a CSV in UTF-8. Save it as one") from None
+    first = text.partition("\n")[0]
+    reader = csv.DictReader(io.StringIO(text), delimiter=max(",;\t", key=first.count), skipinitialspace=True)
+    return list(reader.fieldnames or []), [(reader.line_num, row) for row in reader]
+
+
+def _columns(names: list[str]) -> tuple[str | None, str | None]:
+    """The columns with files and with labels."""
+    return _column(names, FILE), _column(names, LABELS)
+
+
+def _column(names: list[str], wanted: tuple[str, ...]) -> str | None:
+    """The first of the wanted columns that is there, however it is capitalised."""
+    found = {name.strip().lower(): name for name in names}
+    return next((found[name] for name in wanted if name in found), None)
+
+
+def _rows(path: Path) -> list[Clip]:
+    names, rows = _table(path)
+    file, labels = _columns(names)
+    if not (file and labels and rows):
+        found = f"the columns {', '.join(names)} and {len(rows)} lines" if names else "nothing"
+        raise ValueError(
+            f"{path} must have the columns {FILE[0]} and {LABELS[0]}, and a line for each clip; found {found}"
+        )
+    split, fold = _column(names, ("split",)), _column(names, ("fold",))
+    marks = "|;," if labels.strip().lower() == "labels" else "|;"
+    mark = next((mark for mark in marks if any(mark in (row[labels] or "") for _, row in rows)), None)
+    clips, lines = [], {}
+    for line, row in rows:
+        name, text = (row[file] or "").strip().replace("\\", "/"), row[labels] or ""
+        found = [label.strip() for label in (text.split(mark) if mark else [text]) if label.strip()]
+        if not name or not found:
+            raise ValueError(f"{path}, line {line}: {f'{name} has no label' if name else 'there is no file'}")
+        if name in lines:
+            raise ValueError(
+                f"{path}: {name} is listed twice, in lines {lines[name]} and {line}. Give each file one line; "
+                'several labels are separated by "|"'
+            )
+        lines[name] = line
+        part = None
+        if split:
+            part = _part(row[split] or "")
+            if not part:
+                raise ValueError(f"{path}, line {line}: the split is train, validation or test, found {row[split]!r}")
+        elif fold:
+            part = int(row[fold]) if re.fullmatch(r"\s*[1-9]\d*\s*", row[fold] or "") else 0
+            if not part:
+                raise ValueError(f"{path}, line {line}: the fold is a number from 1 on, found {row[fold]!r}")
+        beside = path.parent / "audio" / name
+        clips.append(Clip(name, beside if beside.is_file() else path.parent / name, tuple(dict.fromkeys(found)), part))
+    return clips
