@@ -147,10 +147,10 @@ def evaluate(
 ) -> None:
     """Measure a saved model, or the ensemble of several, on the test part of a data set."""
     from . import metrics
-    from . import train as training
     from .convert import open_model
     from .data import parts
     from .ledger import Run, finite
+    from .measure import evaluate as measure
     from .model import find_model
 
     models, scores = model or [EMBEDDED], []
@@ -166,7 +166,7 @@ def evaluate(
         held_out = Run.load(record).parameters["fold"] if record.is_file() else fold
         if held_out != fold:
             typer.echo(f"careful: {name} was trained on fold {fold}; fold {held_out} is what it never heard", err=True)
-        result = training.evaluate(ast_model, test, workers=workers)
+        result = measure(ast_model, test, workers=workers)
         report = result.pop("unusable")
         if report.problems:
             typer.echo(str(report), err=True)
@@ -288,7 +288,7 @@ def main() -> None:
     except Interrupted as stopped:
         print(f"\nastlib: {stopped}", file=sys.stderr)
         raise SystemExit(130) from None
-    except (ValueError, OSError, FetchError, CheckpointError, TrainingStopped) as error:
+    except (ValueError, OSError, ImportError, FetchError, CheckpointError, TrainingStopped) as error:
         print(f"astlib: {error}", file=sys.stderr)
         raise SystemExit(2) from None
 

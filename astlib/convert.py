@@ -28,6 +28,14 @@ ENSEMBLE_M = (
     *(f"MIT/ast-finetuned-audioset-{v}" for v in ("12-12-0.447", "14-14-0.443", "16-16-0.442")),
 )
 
+# Patches of the original's released checkpoints -> what else they tell: strides, frames, normalisation.
+RELEASED = {
+    850: {"fstride": 12, "tstride": 12},
+    657: {"fstride": 14, "tstride": 14},
+    512: {"fstride": 16, "tstride": 16},
+    144: {"input_tdim": 128, "mean": -6.845978, "std": 5.5654526},
+}
+
 # astlib's name -> the name inside the files that transformers writes. transformers 5 calls the modules differently in
 # memory, but saves and loads these; `_in_memory` below translates.
 _HF_PREFIX = "audio_spectrogram_transformer."
@@ -238,7 +246,8 @@ def from_huggingface(path_or_model) -> AST:
 def load_original(path: str | Path, cfg: ASTConfig | None = None) -> AST:
     """A checkpoint of the original repository (`.pth`, saved from DataParallel), without its dead ImageNet heads.
 
-    cfg: the grid, if it is not the file's AudioSet setting; by default stride 10 on 128 x 1024 with the file's classes.
+    cfg: the grid; by default that of the released model with as many patches (strides 10 to 16 on AudioSet's 128 x
+    1024, or Speech Commands'), with the file's classes.
     The file is read with `weights_only=True`: nothing in it is executed.
     Raises FileNotFoundError, or ValueError if it cannot be read, is not an AST's, or does not fit cfg.
     """
@@ -260,7 +269,8 @@ def load_original(path: str | Path, cfg: ASTConfig | None = None) -> AST:
         raise ValueError(f"{path} is not a checkpoint of the original AST: it has {', '.join(list(state)[:4])} …")
     label_dim, dim = state["mlp_head.1.weight"].shape
     size = {width: name for name, (width, _) in SIZES.items()}.get(dim)
-    model = AST(cfg or ASTConfig(label_dim=label_dim, model_size=size))
+    patches = state["pos_embed"].shape[1] - 2
+    model = AST(cfg or ASTConfig(label_dim=label_dim, model_size=size, **RELEASED.get(patches, {})))
     if model.pos_embed.shape[1] != state["pos_embed"].shape[1]:
         raise ValueError(
             f"{path} has {state['pos_embed'].shape[1] - 2} patch tokens, the configuration "

@@ -5,7 +5,8 @@ here uses pyplot: no window opens, no back end is chosen, and a figure that ends
 
 Chapters: notebooks/01_sound_to_spectrogram.ipynb (waveform, mel, filterbank),
 notebooks/02_spectrogram_to_tokens.ipynb (patches), notebooks/04_the_whole_ast.ipynb (whole_network),
-notebooks/05_pictures_to_sound.ipynb (position_similarity), notebooks/09_esc50.ipynb (curves, confusion).
+notebooks/05_pictures_to_sound.ipynb (position_similarity), notebooks/09_esc50.ipynb (curves, confusion),
+notebooks/14_looking_inside.ipynb (attention).
 """
 
 import io
@@ -13,6 +14,7 @@ import io
 import matplotlib
 import numpy as np
 import torch
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -302,3 +304,32 @@ def whole_network(samples, values, stride: int, states, pooled, logits, rate: in
     axes[5].bar(range(scores.size), scores, color=colours)
     axes[5].set(title=f"{scores.size} logits, one a class", xlabel="class", ylabel="logit", xlim=(-1, scores.size))
     return fig
+
+
+def attention(values, weights, ax=None, title: str = "", colorbar: bool = True, limits=None, hop: float = 0.010,
+              label: str = "× even share") -> Figure:
+    """A spectrogram in grey, dark where it is loud, and a map over it in colour: the more colour, the larger.
+
+    values, weights: (frames, mels). What is negative in the map is blue, what is NaN stays bare. `limits` is the
+    range of the colours, the hop is in seconds.
+    """
+    ax = ax or figure(3.0)[1]
+    values, weights = _matrix(values, "spectrogram (frames, mels)"), _matrix(weights, "map (frames, mels)")
+    if values.shape != weights.shape:
+        raise ValueError(f"spectrogram and map differ in shape: {values.shape} and {weights.shape}")
+    loud = np.percentile(values, 99)
+    mel(values, ax, title, colorbar=False, limits=(loud - 10, loud + 5), hop=hop)  # 43 dB; never black under the map
+    ax.images[0].set_cmap("gray_r")
+    high = np.nanmax(np.abs(weights))
+    low, high = limits or (-high if np.nanmin(weights) < 0 else 0, high)  # no colour at zero
+    ends = [to_rgba(VERMILION, 0), to_rgba(VERMILION, 0.85)]
+    if low < 0:
+        ends = [to_rgba(BLUE, 0.85), (1, 1, 1, 0), ends[1]]
+    colours = LinearSegmentedColormap.from_list("map", ends)
+    image = ax.imshow(weights.T, origin="lower", aspect="auto", interpolation="nearest", vmin=low, vmax=high,
+                      cmap=colours, extent=ax.images[0].get_extent())
+    if colorbar:
+        bar = ax.figure.colorbar(image, ax=ax, pad=0.02, aspect=25)
+        bar.set_label(label)
+        bar.outline.set_visible(False)
+    return ax.figure

@@ -202,12 +202,12 @@ VARIANTS = {
 TINY = dict(model_size="tiny224", fstride=16, tstride=16, lr=3e-4, batch=32, decay_from=5)
 ESC50_TINY = ESC50.replace(name="esc50-tiny", **TINY, epochs=10)
 SPEECH_COMMANDS_TINY = SPEECH_COMMANDS.replace(
-    name="speech-commands-tiny", **TINY, decay_until=0, epochs=8, selection="last"
+    name="speech-commands-tiny", **TINY, decay_until=0, epochs=6, selection="last"
 )
 # AudioSet's task in small: two or three clips of ESC-50 on top of each other, some classes rare.
 MIXTURE_TINY = ESC50.replace(
-    name="esc50-mixture-tiny", dataset="esc50-mixture", **TINY, epochs=8, warmup_steps=50, loss="bce", balanced=True,
-    mixup=0.5, average=(4, 8), metric="mAP", selection="average",
+    name="esc50-mixture-tiny", dataset="esc50-mixture", **TINY, epochs=6, warmup_steps=50, loss="bce", balanced=True,
+    mixup=0.5, average=(3, 6), metric="mAP", selection="average",
 )  # fmt: skip
 # What one can train with nothing downloaded: the embedded synthetic set, with mean and std of its own log-mel values
 # (padded to 512 frames; measured again by tests/test_recipes.py).

@@ -6,10 +6,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import ASTConfig as HFConfig
-from transformers import ASTForAudioClassification, pipeline
+from transformers import ASTFeatureExtractor, ASTForAudioClassification, pipeline
 
 import astlib
-from astlib import convert
+from astlib import audio, convert
+from astlib.data import ESC50, Synthetic
+from astlib.predict import predict
+from astlib.recipes import RECIPES
+from astlib.start import build_model
 
 TINY = astlib.ASTConfig(
     label_dim=6, fstride=16, tstride=16, input_fdim=48, input_tdim=64, model_size="tiny224"
@@ -200,16 +204,20 @@ def test_a_foreign_state_is_refused():
 
 @pytest.fixture
 def original(tmp_path):
+    return original_file(tmp_path, TINY)
+
+
+def original_file(folder, cfg):
     """A file as the original writes it: from DataParallel, the encoder under `v`, two dead ImageNet heads."""
     torch.manual_seed(4)
-    model = shake(astlib.AST(TINY)).eval()
+    model = shake(astlib.AST(cfg)).eval()
     state = {}
     for key, value in model.state_dict().items():
         state[f"module.{key}" if key.startswith("mlp_head") else f"module.v.{key}"] = value
     for head in ("head", "head_dist"):
         state[f"module.v.{head}.weight"] = torch.randn(1000, 192)
         state[f"module.v.{head}.bias"] = torch.randn(1000)
-    path = tmp_path / "audioset_16_16.pth"
+    path = folder / "audioset_16_16.pth"
     torch.save(state, path)
     return model, path
 
@@ -286,9 +294,128 @@ def test_the_constants_of_the_sound_survive_a_folder(tmp_path):
                            mean=-6.6268077, std=5.358466, multi_label=False)  # fmt: skip
     hf = convert.to_huggingface(astlib.AST(cfg))
     assert convert.from_huggingface(hf).cfg == cfg
-    hf.save_pretrained(tmp_path)
-    convert.feature_extractor(cfg).save_pretrained(tmp_path)
+    convert.save_huggingface(astlib.AST(cfg), tmp_path)
     assert convert.from_huggingface(tmp_path).cfg == cfg
     classify = pipeline("audio-classification", model=str(tmp_path))
     found = classify(torch.randn(8_000).numpy() * 0.1)
     assert {row["label"] for row in found} == {"a", "b"} and sum(row["score"] for row in found) == pytest.approx(1)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("changes", [
+    {"fstride": 10, "tstride": 10}, {"fstride": 12, "tstride": 14}, {"input_tdim": 96}, {"input_tdim": 32},
+    {"input_fdim": 64}, {"input_fdim": 40, "input_tdim": 128, "fstride": 8},
+])  # fmt: skip
+@pytest.mark.parametrize("kind", ["original", "hugging face", "astlib"])
+def test_training_starts_from_any_released_model_on_any_grid(tmp_path, monkeypatch, kind, changes):
+    """The original crashes with AudioSet weights at every stride but 10 (src/models/ast_models.py:130-139)."""
+    monkeypatch.setenv("ASTLIB_WEIGHTS", str(tmp_path))
+    cfg = TINY
+    if kind == "original":
+        cfg = TINY.replace(input_fdim=128, input_tdim=1024)  # 512 patches, as the released model of stride 16
+        init = original_file(tmp_path, cfg)[1].name  # found in the folder of weights
+    elif kind == "hugging face":
+        hugging_face(cfg).save_pretrained(tmp_path / "hf")
+        init = str(tmp_path / "hf")
+    else:
+        init = str(tmp_path / "saved")
+        shake(astlib.AST(cfg)).save_pretrained(init)
+    source = convert.open_model(init)
+    recipe = RECIPES["esc50-p"].replace(
+        init=init, model_size="tiny224", **{"fstride": 16, "tstride": 16, "input_fdim": cfg.input_fdim,
+                                            "input_tdim": cfg.input_tdim, **changes}
+    )  # fmt: skip
+    model, weights = build_model(recipe, ["a", "b", "c"])
+    assert model(noise(model.cfg)).shape == (2, 3) and astlib.token_grid(model.cfg) != astlib.token_grid(cfg)
+    assert torch.equal(model.blocks[7].attn.qkv.weight, source.blocks[7].attn.qkv.weight)
+    assert weights["hash"].startswith("sha256:")
+
+
+def test_what_is_no_model_is_said_in_words(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(FileNotFoundError, match="no checkpoint at nothing.pth"):
+        convert.open_model("nothing.pth")
+    with pytest.raises(FileNotFoundError, match="no model at"):
+        convert.open_model(tmp_path)
+    with pytest.raises(FileNotFoundError, match="hub did not give it.*Download it elsewhere"):
+        convert.open_model("MIT/no-such-model")
+
+
+# --- a Hugging Face folder
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory):
+    model = astlib.AST.from_pretrained("ast-tiny-esc50")
+    return model, convert.save_huggingface(model, tmp_path_factory.mktemp("hf") / "new" / "folder")
+
+
+def scores(folder, waveform, **words):
+    classify = pipeline("audio-classification", model=str(folder))
+    return {row["label"]: row["score"] for row in classify(waveform.numpy(), top_k=None, **words)}
+
+
+@pytest.mark.parametrize("seconds", [0.3, 2.0, 5.0])
+def test_the_pipeline_gives_the_probabilities_of_predict(embedded, seconds):
+    """1e-4 leaves room for the head's epsilon, and for two front-ends that round differently."""
+    model, folder = embedded
+    waveform = Synthetic(split="test").waveform(3)[: int(16_000 * seconds)]
+    expected = dict(predict(model, waveform, top=50))
+    found = scores(folder, waveform)
+    assert found.keys() == expected.keys() and sum(found.values()) == pytest.approx(1, abs=1e-5)
+    assert max(abs(found[label] - expected[label]) for label in expected) < 1e-4
+
+
+def test_the_pipeline_on_real_clips(embedded, esc50_root):
+    model, folder = embedded
+    test = ESC50(esc50_root, fold=1, split="test")
+    for source in test.sources[:120:15]:
+        waveform = audio.load(source)
+        expected, found = dict(predict(model, waveform, top=50)), scores(folder, waveform)
+        assert max(abs(found[label] - expected[label]) for label in expected) < 1e-4
+
+
+def test_the_pipeline_hears_only_the_beginning_of_a_long_sound(embedded):
+    """Chapter 17 says so, and astlib.predict does not."""
+    model, folder = embedded
+    data = Synthetic(split="test")
+    long = torch.cat([data.waveform(i) for i in (0, 30, 60)])
+    first = scores(folder, long[: 511 * 160 + 400])
+    assert scores(folder, long) == pytest.approx(first, abs=1e-6)
+    assert max(abs(value - first[label]) for label, value in predict(model, long, top=50)) > 0.01
+
+
+def test_a_multi_label_model_gets_sigmoids_in_the_pipeline(tmp_path):
+    torch.manual_seed(2)
+    model = shake(astlib.AST(TINY.replace(labels=tuple("uvwxyz")))).eval()
+    waveform = torch.randn(12_000) * 0.1
+    convert.save_huggingface(model, tmp_path)
+    expected = dict(predict(model, waveform, top=6))
+    assert scores(tmp_path, waveform) == pytest.approx(expected, abs=1e-4)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "problem_type": None}))
+    without = scores(tmp_path, waveform)  # the trap of chapter 17
+    assert sum(without.values()) == pytest.approx(1, abs=1e-5) and sum(expected.values()) > 1.5
+
+
+def test_a_saved_folder_is_the_same_model_again_and_holds_nothing_else(embedded):
+    model, folder = embedded
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.json", "model.safetensors", "preprocessor_config.json"
+    ]  # fmt: skip
+    again = convert.open_model(folder)
+    assert again.cfg == model.cfg
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True))
+
+
+def test_saving_that_fails_leaves_no_file(tmp_path, monkeypatch):
+    def full(self, *words, **more):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ASTFeatureExtractor, "save_pretrained", full)  # the second of the two to be saved
+    with pytest.raises(OSError, match="No space left"):
+        convert.save_huggingface(astlib.AST(TINY), tmp_path)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="always has two prefix tokens"):
+        convert.save_huggingface(astlib.AST(TINY.replace(prefix_tokens=1)), tmp_path / "new")
+    assert not (tmp_path / "new").exists()

@@ -44,8 +44,8 @@ def test_maps_times_values_are_what_every_block_adds(cfg):
     """The claim of a map: these shares of these values, through `proj`, are the attention's output."""
     ast, mel, inside = network(cfg), noise(cfg), []
     for block in ast.blocks:
-        block.attn.register_forward_hook(lambda _, given, result: inside.append((given[0], result)))
-    with torch.inference_mode():
+        block.attn.register_forward_hook(lambda _, inputs, result: inside.append((inputs[0], result)))
+    with torch.no_grad():
         ast(mel)
     seen = list(inside)
     maps = explain.attention_maps(ast, mel)
@@ -54,8 +54,8 @@ def test_maps_times_values_are_what_every_block_adds(cfg):
     assert maps.shape == (2, 12, cfg.heads, tokens, tokens) and not maps.requires_grad
     torch.testing.assert_close(maps.sum(dim=-1), torch.ones(2, 12, cfg.heads, tokens))
     assert maps.min() >= 0 and maps.std() > 0.1 / tokens, "nearly even shares would agree with anything"
-    for layer, (block, (given, result)) in enumerate(zip(ast.blocks, seen, strict=True)):
-        values = block.attn.qkv(given)[..., 2 * cfg.dim :]  # rows q, k, v
+    for layer, (block, (normed, result)) in enumerate(zip(ast.blocks, seen, strict=True)):
+        values = block.attn.qkv(normed)[..., 2 * cfg.dim :]  # rows q, k, v
         values = values.reshape(2, tokens, cfg.heads, 64).transpose(1, 2)
         found = (maps[:, layer] @ values).transpose(1, 2).reshape(2, tokens, cfg.dim)
         torch.testing.assert_close(block.attn.proj(found), result, atol=1e-4, rtol=1e-4)

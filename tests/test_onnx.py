@@ -22,7 +22,6 @@ TWO = astlib.ASTConfig(
     label_dim=6, labels=tuple("uvwxyz"), fstride=10, tstride=16, input_fdim=48, input_tdim=64, model_size="tiny224"
 )
 ONE = TWO.replace(prefix_tokens=1, fill="silence", multi_label=False, mean=-6.6, std=5.4, input_fdim=128)
-FULL = (TWO.input_tdim - 1) * 160 + 400  # samples that give exactly the frames of the input
 
 
 def shaken(cfg):
@@ -57,17 +56,21 @@ def from_mel(request, folder):
     return model, convert.to_onnx(model, folder / f"mel-{request.param.prefix_tokens}.onnx")
 
 
-@pytest.fixture(scope="module", params=[TWO, ONE, ONE.replace(fill="mean")], ids=lambda cfg: f"fill {cfg.fill}")
-def from_waveform(request, folder):
-    model = shaken(request.param)
-    path = convert.to_onnx(model, folder / f"waveform-{request.param.fill}.onnx", waveform=True)
-    return model, path, session(path)
-
-
 @pytest.fixture(scope="module")
 def embedded(folder):
     model = astlib.AST.from_pretrained("ast-tiny-esc50")
     return model, convert.to_onnx(model, folder / "ast-tiny-esc50.onnx", waveform=True, dtype=torch.float16)
+
+
+@pytest.fixture(scope="module", params=["one token, filled with silence", "two tokens, filled with zero"])
+def from_waveform(request, folder):
+    if request.param.startswith("two"):
+        model, path = request.getfixturevalue("embedded")
+    else:
+        model = shaken(ONE)
+        path = convert.to_onnx(model, folder / "waveform.onnx", waveform=True)
+    assert request.param.endswith(model.cfg.fill)
+    return model, session(path)
 
 
 @torch.inference_mode()
@@ -107,28 +110,29 @@ def test_another_length_is_refused(from_mel):
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("samples", [400, 559, 560, 8_000, FULL - 1, FULL, FULL + 160, 50_000])
-def test_front_end_fills_and_cuts_as_in_training(from_waveform, samples):
-    model, path, network = from_waveform
-    sound = Synthetic(split="test").waveform(0)[:samples]
+@pytest.mark.parametrize("around, samples", [(0, 400), (0, 559), (0, 560), (1, -1), (1, 0), (1, 160), (2, 33)])
+def test_front_end_fills_and_cuts_as_in_training(from_waveform, around, samples):
+    model, network = from_waveform
+    whole = (model.cfg.input_tdim - 1) * 160 + 400  # samples that give exactly the frames of the input
+    sound = Synthetic(split="test").waveform(0).repeat(3)[: around * whole + samples]
     sound = torch.stack([sound, sound.flip(0), 0 * sound])  # the third is silence
     expected = model(Features(model.cfg)(sound)).numpy()
-    assert np.abs(run(network, sound) - expected).max() < 1e-5
+    assert np.abs(run(network, sound) - expected).max() < 2e-5
 
 
 @torch.inference_mode()
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(clips=st.integers(1, 5), samples=st.integers(400, 30_000), power=st.integers(-5, 0), seed=st.integers(0, 99))
 def test_any_number_of_sounds_of_any_length(from_waveform, clips, samples, power, seed):
-    model, path, network = from_waveform
+    model, network = from_waveform
     sound = 10.0**power * (2 * torch.rand(clips, samples, generator=torch.Generator().manual_seed(seed)) - 1)
     expected = model(Features(model.cfg)(sound)).numpy()
     assert np.abs(run(network, sound) - expected).max() < 2e-5
 
 
 def test_a_sample_that_is_no_number_does_not_become_an_answer(from_waveform):
-    _, _, network = from_waveform
-    sound = torch.full((2, FULL), 0.1)
+    _, network = from_waveform
+    sound = torch.full((2, 10_000), 0.1)
     sound[0, 3000] = torch.nan
     found = run(network, sound)
     assert np.isnan(found[0]).all() and np.isfinite(found[1]).all()
@@ -147,23 +151,15 @@ def test_half_precision_halves_the_file_and_rounds_nothing_but_the_weights(embed
 
 
 @torch.inference_mode()
-def test_half_precision_of_other_weights_is_their_rounding(folder):
-    model = shaken(TWO)
-    path = convert.to_onnx(model, folder / "half.onnx", dtype=torch.float16)
+def test_half_precision_of_other_weights_is_their_rounding_and_the_model_stays_as_it_was(tmp_path):
+    model = shaken(TWO).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    path = convert.to_onnx(model, tmp_path / "new" / "folder" / "half.onnx", dtype=torch.float16)
+    assert model.training and all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     mel = torch.randn(2, 64, 48, generator=torch.Generator().manual_seed(1))
     found, exact = run(session(path), mel), model(mel).numpy()
     rounded = model.half().float()(mel).numpy()
     assert np.abs(found - rounded).max() < 1e-5 < np.abs(found - exact).max() < 0.05
-
-
-def test_the_model_stays_as_it_was(tmp_path):
-    model = astlib.AST(TWO).to(torch.bfloat16).train()
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    path = convert.to_onnx(model, tmp_path / "new" / "folder" / "a.onnx")
-    assert model.training and all(torch.equal(before[name], value) for name, value in model.state_dict().items())
-    mel = torch.randn(1, 64, 48)
-    with torch.inference_mode():
-        assert np.abs(run(session(path), mel) - model.float().eval()(mel).numpy()).max() < 1e-5
 
 
 @pytest.fixture

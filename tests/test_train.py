@@ -21,12 +21,13 @@ from astlib.data import Synthetic, parts
 from astlib.data.base import DataIncomplete
 from astlib.devices import choose_precision
 from astlib.ledger import Run, best_epoch_over
+from astlib.loop import Training
 from astlib.measure import evaluate_ensemble, loss_function
 from astlib.model import AST
 from astlib.recipes import RECIPES
 from astlib.start import build_model
 from astlib.steps import generator
-from astlib.train import Training, evaluate, fit
+from astlib.train import evaluate, fit
 
 LABELS = Synthetic(split="train").labels[:3]
 RECIPE = RECIPES["synthetic"].replace(
@@ -131,17 +132,17 @@ import resource, sys
 from pathlib import Path
 sys.path[:0] = [{tests!r}]
 from killed_run import LABELS, RECIPE
-from astlib import checkpoint, train
+from astlib import checkpoint, loop, train
 from astlib.data import Synthetic
 parts = [Synthetic(split=split).select(labels=LABELS, limit_per_class=2) for split in ("train", "test")]
-out, real = Path({out!r}), train.Training.measure
+out, real = Path({out!r}), loop.Training.measure
 def measure(self):  # from the second epoch on no file may be larger than 1 MB: the kernel refuses the rest
     if self.epoch == 2:
         import signal
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
     return real(self)
-train.Training.measure = measure
+loop.Training.measure = measure
 try:
     train.fit(RECIPE, out, *parts, progress=False)
 except train.TrainingStopped as error:

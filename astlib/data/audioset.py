@@ -40,7 +40,8 @@ PARQUET = {
 }  # fmt: skip
 COLUMNS = {"video_id", "audio", "labels"}
 # A video's id has 11 characters, "_" and "-" among them. Downloaders add a "Y", the start and the end, in s or ms.
-STEM = re.compile(r"Y?(.{11})(?:_(\d+(?:\.\d+)?))?(?:_\d+(?:\.\d+)?)?")
+REST = re.compile(rb"(?:_(\d+(?:\.\d+)?))?(?:_\d+(?:\.\d+)?)?")
+SUFFIXES = frozenset(suffix.encode() for suffix in audio.SUFFIXES)
 HOW_TO_GET = (
     "AudioSet is either a folder with Google's lists and a file of sound for each clip, named by its YTID; or Parquet "
     "in the layout of https://huggingface.co/datasets/agkphysics/AudioSet (data/bal_train/*.parquet and so on), as a "
@@ -85,7 +86,7 @@ class AudioSet(AudioDataset):
         if _is_folder_of_sound(root, split):
             rows, starts, classes, notes = _listed(root, split, self.mids)
             sources, self._cells, self._sizes = _files_of(root, rows, starts), None, None
-            names, there = np.array(list(rows)), sources != b""
+            names, there = _decoded(rows), sources != b""
             if not there.any():
                 raise DataNotFound(f"{root} has none of the {len(names):,} clips of AudioSet's {split}. {HOW_TO_GET}")
             report = _missing(self.name, names, there, f"there is no file for it in {root}")
@@ -97,7 +98,7 @@ class AudioSet(AudioDataset):
             report = Report(self.name, len(names))
             if isinstance(root, str | Path):  # an opened data set may be any part of a split
                 if all(_find_list(root, name) for name in LISTS[split]):
-                    listed = np.array(list(_listed(root, split, self.mids)[0]))
+                    listed = _decoded(_listed(root, split, self.mids)[0])
                     report = _missing(self.name, listed, np.isin(listed, names), f"Google lists it, {root} lacks it")
                 else:
                     notes.append(f"How many more there should be is not known: the lists of {GOOGLE} are not here.")
@@ -325,7 +326,7 @@ def _is_folder_of_sound(root, split: str) -> bool:
     return isinstance(root, Path) and not _parquet(root, split)
 
 
-def _listed(root: Path, split: str, mids: list[str]) -> tuple[dict[str, int], array, Targets, list[str]]:
+def _listed(root: Path, split: str, mids: list[str]) -> tuple[dict[bytes, int], array, Targets, list[str]]:
     """Of all clips that Google lists: the row of each YTID, start seconds, classes; and what is odd about the lists."""
     rows, starts, codes, texts, notes = {}, array("d"), array("q"), {}, []
     for name in LISTS[split]:
@@ -333,34 +334,36 @@ def _listed(root: Path, split: str, mids: list[str]) -> tuple[dict[str, int], ar
         if path is None:
             raise DataNotFound(f"{name} is not in {root}. Get it from {GOOGLE}{name}")
         before, lines, announced = len(rows), 0, None
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, skipinitialspace=True)
-            try:
-                for line in reader:
-                    if line and line[0].startswith("#"):
-                        found = [field for field in line if field.startswith("num_segs=")]
-                        announced = int(found[0].partition("=")[2]) if found else announced
-                    elif line:
-                        ytid, start, _, labels = line
-                        lines += 1
-                        if rows.setdefault(ytid, len(rows)) == len(starts):
-                            starts.append(float(start))
-                            codes.append(texts.setdefault(labels, len(texts)))
-            except (ValueError, csv.Error):
-                wanted = f'expected YTID, start, end, "label,label". Get it from {GOOGLE}{name}'
-                raise DataNotFound(f"{path}, line {reader.line_num}: {wanted}") from None
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.startswith(b"#") or not line.strip():
+                    found = re.search(rb"num_segs=(\d+)", line)
+                    announced = int(found[1]) if found else announced
+                    continue
+                try:  # two million times, so with nothing that is not needed
+                    ytid, start, _, labels = line.split(b",", 3)
+                    if rows.setdefault(ytid, len(rows)) == len(starts):
+                        starts.append(float(start))
+                        codes.append(texts.setdefault(labels, len(texts)))
+                    lines += 1
+                except ValueError:
+                    wanted = f'expected YTID, start, end, "label,label". Get it from {GOOGLE}{name}'
+                    raise DataNotFound(f"{path}, line {number}: {wanted}") from None
         if announced not in (None, lines):
             notes.append(f"{path.name} announces {announced:,} clips and lists {lines:,}.")
         if lines > len(rows) - before:
             notes.append(f"{path.name} repeats {lines - len(rows) + before:,} YTIDs; the first line of each counts.")
     columns = {mid: column for column, mid in enumerate(mids)}
-    labels = [text.split(",") for text in texts]
+    labels = [text.decode().strip(' "\r\n').split(",") for text in texts]
     classes = Targets.from_lists([[columns[mid] for mid in row if mid in columns] for row in labels], len(mids))
-    times = np.bincount(codes, minlength=len(labels)).tolist()
     unknown = Counter()
-    for row, count in zip(labels, times, strict=True):
+    for row, count in zip(labels, np.bincount(codes, minlength=len(labels)).tolist(), strict=True):
         unknown.update({mid: count for mid in row if mid not in columns})
     return rows, starts, classes.take(codes), notes + _unknown(unknown)
+
+
+def _decoded(ytids) -> np.ndarray:
+    return np.array(list(ytids)).astype(str)  # ASCII
 
 
 def _unknown(labels: dict[str, int]) -> list[str]:
@@ -370,41 +373,48 @@ def _unknown(labels: dict[str, int]) -> list[str]:
     return [f"{sum(labels.values()):,} labels are not in {LABELS} and were left out ({first})."]
 
 
-def _files_of(root: Path, rows: dict[str, int], starts: array) -> np.ndarray:
+def _files_of(root: Path, rows: dict[bytes, int], starts: array) -> np.ndarray:
     """(rows,) bytes: the file of each clip relative to `root`, b"" where there is none.
 
     The folders are read once; asking for two million files one by one would take minutes on a network disk.
     """
-    files = [b""] * len(rows)
-    for file in _sounds(root):
-        stem = file.rpartition("/")[2].rpartition(".")[0]
+    files, numbers = [b""] * len(rows), {}
+    for folder, name in _sounds(root):
+        stem = name[: name.rindex(b".")]
         row = rows.get(stem)
-        if row is None and (match := STEM.fullmatch(stem)):
-            row = rows.get(match[1])
-            if row is not None and match[2] and not _starts(starts[row], float(match[2])):
-                continue  # another part of the same video
+        if row is None:
+            for first in (0, 1) if stem.startswith(b"Y") else (0,):
+                rest = stem[first + 11 :]
+                if rest not in numbers:  # there are few
+                    found = REST.fullmatch(rest)
+                    numbers[rest] = found and float(found[1] or "nan")
+                if numbers[rest] is not None and row is None:
+                    row = rows.get(stem[first : first + 11])
+                    if row is not None and _another_start(starts[row], numbers[rest]):
+                        row = None
         if row is not None:
-            path = os.fsencode(file)
+            path = folder + name
             files[row] = min(path, files[row]) if files[row] else path  # of two files for one clip always the same
     return np.array(files)
 
 
-def _starts(seconds: float, found: float) -> bool:
-    return abs(found - seconds) < 5e-4 or abs(found - 1000 * seconds) < 0.5
+def _another_start(seconds: float, found: float) -> bool:
+    """Whether a file's number says that it is another part of the same video. NaN says nothing."""
+    return abs(found - seconds) >= 5e-4 and abs(found - 1000 * seconds) >= 0.5
 
 
-def _sounds(root: Path) -> Iterator[str]:
-    """Sound files in `root`, in its folder `audio`, and in the folders of both, as paths relative to `root`."""
-    waiting = [("", True)]
+def _sounds(root: Path) -> Iterator[tuple[bytes, bytes]]:
+    """Sound files in `root`, in its folder `audio`, and in the folders of both: (folder relative to root, name)."""
+    waiting = [(b"", True)]
     while waiting:
         folder, go_down = waiting.pop()
-        with os.scandir(root / folder) as entries:
+        with os.scandir(os.path.join(os.fsencode(root), folder)) as entries:
             for entry in entries:
-                path = folder + entry.name
-                if os.path.splitext(entry.name)[1].lower() in audio.SUFFIXES:
-                    yield path
-                elif go_down and not entry.name.startswith(".") and entry.is_dir():
-                    waiting.append((f"{path}/", path == "audio"))
+                name = entry.name
+                if name[name.rfind(b".") :].lower() in SUFFIXES:
+                    yield folder, name
+                elif go_down and not name.startswith(b".") and entry.is_dir():
+                    waiting.append((folder + name + b"/", folder + name == b"audio"))
 
 
 # --- Parquet -------------------------------------------------------------------------------------------
