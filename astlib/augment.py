@@ -47,8 +47,8 @@ def mixup(
 def spec_augment(mel: Tensor, freq: int, time: int, draws: Tensor, fill: float = 0.0) -> Tensor:
     """Hide one band of mels and one stretch of frames in every clip (original: src/dataloader.py:186-199).
 
-    Widths are whole numbers below `freq` and `time`, all as likely as the next, 0 included; places likewise.
-    As in torchaudio's masks a width never exceeds the axis.
+    Widths are whole numbers below `freq` and `time`, all as likely as the next, 0 included; places nearly so. As in
+    torchaudio's masks, a width never exceeds the axis.
 
     Args:
         mel: (batch, frames, mels).

@@ -95,7 +95,7 @@ def occlusion(model: AST, mel: torch.Tensor, label, size: tuple[int, int] = (32,
     SpecAugment hid cells with, so a hidden tile is nothing new to the network.
 
     mel: normalised log-mel `(batch, frames, mels)`. label: number of the class, one for all clips or `(batch,)`.
-    size: frames and mels of a tile; one forward pass for each tile.
+    size: frames and mels of a tile; every tile costs one pass through the network.
     Raises ValueError if the shape does not fit the model, or for a class or a size that is not there.
     """
     cfg = model.cfg
@@ -107,16 +107,21 @@ def occlusion(model: AST, mel: torch.Tensor, label, size: tuple[int, int] = (32,
         raise ValueError(f"size must be at least 1 frame and 1 mel; found {tuple(size)}")
     fill = (fill_value(cfg.fill, cfg.mean) - cfg.mean) / (2 * cfg.std)
 
-    def log_probability(mel):
-        logits = model(mel)
+    def log_probability(mel):  # (tiles, batch, frames, mels) -> (tiles, batch)
+        logits = model(mel.flatten(0, 1)).unflatten(0, mel.shape[:2])
         log = F.logsigmoid(logits) if cfg.multi_label else logits.log_softmax(dim=-1)
-        return log.gather(1, labels[:, None])[:, 0]
+        return log.gather(-1, labels.expand(len(mel), -1)[..., None])[..., 0]
 
-    before, falls = log_probability(mel), torch.empty_like(mel)
-    for frame in range(0, cfg.input_tdim, size[0]):
-        for low in range(0, cfg.input_fdim, size[1]):
-            tile = (slice(None), slice(frame, frame + size[0]), slice(low, low + size[1]))
-            hidden = mel.clone()
-            hidden[tile] = fill
-            falls[tile] = (before - log_probability(hidden))[:, None, None]
+    before, falls = log_probability(mel[None]), torch.empty_like(mel)
+    tiles = [
+        (slice(None), slice(frame, frame + size[0]), slice(low, low + size[1]))
+        for frame in range(0, cfg.input_tdim, size[0])
+        for low in range(0, cfg.input_fdim, size[1])
+    ]
+    for i in range(0, len(tiles), 8):  # a few at once: quicker than one by one, in little memory
+        hidden = torch.stack([mel] * len(tiles[i : i + 8]))
+        for copy, tile in zip(hidden, tiles[i : i + 8], strict=True):
+            copy[tile] = fill
+        for tile, fall in zip(tiles[i : i + 8], before - log_probability(hidden), strict=True):
+            falls[tile] = fall[:, None, None]
     return falls

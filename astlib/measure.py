@@ -14,7 +14,8 @@ from tqdm.auto import tqdm
 
 from . import checkpoint, metrics
 from .data import AudioDataset, collate
-from .data.base import Loadable, Report
+from .data.base import Loadable
+from .data.report import Report
 from .devices import new_accelerator
 from .frontend import Features
 from .model import AST

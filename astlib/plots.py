@@ -317,8 +317,8 @@ def attention(values, weights, ax=None, title: str = "", colorbar: bool = True, 
     values, weights = _matrix(values, "spectrogram (frames, mels)"), _matrix(weights, "map (frames, mels)")
     if values.shape != weights.shape:
         raise ValueError(f"spectrogram and map differ in shape: {values.shape} and {weights.shape}")
-    loud = np.percentile(values, 99)
-    mel(values, ax, title, colorbar=False, limits=(loud - 10, loud + 5), hop=hop)  # 43 dB; never black under the map
+    loud = np.percentile(values, 99.8)
+    mel(values, ax, title, colorbar=False, limits=(loud - 11, loud + 4), hop=hop)  # 48 dB; never black under the map
     ax.images[0].set_cmap("gray_r")
     high = np.nanmax(np.abs(weights))
     low, high = limits or (-high if np.nanmin(weights) < 0 else 0, high)  # no colour at zero

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .data.base import Targets
+from .data.targets import Targets
 
 
 def random(seed: int, epoch: int, what: int) -> np.random.Generator:
@@ -84,6 +84,8 @@ def plan(
     """
     if not 0 <= mixup <= 1:
         raise ValueError(f"the mixup rate is a share of the clips, 0 to 1; found {mixup}")
+    if not length:
+        raise ValueError("there is no clip to train on")
     order = random(seed, epoch, 0).permutation(length) if weights is None else draw(weights, length, seed, epoch)
     draws = random(seed, epoch, 2)
     mixed = draws.random(length) < mixup

@@ -1,9 +1,11 @@
 """Render the staged book (_build/src) to _build/html with Jupyter Book; warnings are errors, nothing is executed.
 
 MathJax, require.js and the widget manager come from npm, once, so that the built book asks no other host for
-anything. Without npm the pages load them from a content network, and this says so.
+anything. Without npm the pages load them from a content network, and this says so. With them come ONNX Runtime and
+the embedded model as an ONNX file, with which a page names sounds in the reader's browser.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -31,9 +33,14 @@ PACKAGES = {
         "dist/embed-amd.js": "html-manager/embed-amd.js",
         "dist/*.woff2": "html-manager",
     },
+    "onnxruntime-web@1.27.0": {
+        f"dist/{name}": f"onnxruntime/{name}"
+        for name in ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+    },
     "axe-core@4.14.1": {"axe.min.js": "../axe/axe.min.js"},  # for ci/check_browser.py only, not part of the book
 }
 STAMP = VENDOR / "versions.json"
+LIVE = BUILD / "live"  # the network that chapter 17's page runs, see book/_static/live.js
 
 
 def copy(package: Path, pattern: str, target: Path) -> None:
@@ -72,10 +79,32 @@ def fetch_vendor() -> bool:
     return True
 
 
+def export_live() -> None:
+    """Write the embedded model as book/_static/live.js wants it into _build/live, unless this very one is there."""
+    sources = [*sorted((ROOT / "models" / "ast-tiny-esc50").iterdir()),
+               *(ROOT / "astlib" / f"{name}.py" for name in ("export", "frontend", "model"))]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    about = LIVE / "about.json"
+    if about.exists() and json.loads(about.read_text(encoding="utf-8"))["digest"] == digest:
+        return
+    import torch
+
+    from astlib import AST, LogMel, convert
+
+    model, log_mel = AST.from_pretrained(sources[0].parent), LogMel()
+    convert.to_onnx(model, LIVE / "model.onnx", waveform=True, dtype=torch.float16)
+    about.write_text(json.dumps({
+        "digest": digest, "labels": model.cfg.labels, "frames": model.cfg.input_tdim,
+        "frame": log_mel.frame_samples, "hop": log_mel.hop_samples,
+    }), encoding="utf-8")  # fmt: skip
+
+
 def configure(self_contained: bool) -> None:
     """Put the vendor files beside the book's own assets, or take them out of the staged configuration."""
     if self_contained:
         shutil.copytree(VENDOR, SOURCE / "book" / "_static" / "vendor", dirs_exist_ok=True)
+        export_live()
+        shutil.copytree(LIVE, SOURCE / "book" / "_static" / "live", dirs_exist_ok=True)
         return
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     for key in ("mathjax_path", "nb_ipywidgets_js"):

@@ -13,7 +13,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from astlib.audio import AudioError, load, resample
+from astlib.audio import SUFFIXES, AudioError, decode, load, resample, seconds
 
 KINDS = {
     "wav": {},
@@ -268,6 +268,8 @@ def test_an_error_names_the_file_and_what_to_do(tmp_path, kind, message):
     path = fault(kind, tmp_path)
     with pytest.raises(AudioError, match=message) as caught:
         load(path)
+    kinds = {"missing": "missing", "empty": "empty", "no samples": "empty", "no samples after resampling": "empty"}
+    assert caught.value.kind == kinds.get(kind, "unreadable")
     text = str(caught.value)
     assert text.startswith(str(path)) and ". " in text  # what is wrong, then what to do
     assert caught.value.__suppress_context__  # no decoder's traceback behind it
@@ -323,3 +325,46 @@ def test_junk_gives_a_sound_or_an_audio_error(scratch, magic, content):
     except AudioError:
         return
     assert waveform.ndim == 1 and len(waveform) and waveform.abs().max() <= 1
+
+
+# --- bytes, and headers --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bytes_give_what_the_file_gives(encoded, tmp_path, kind):
+    assert torch.equal(decode(encoded[kind], "cell 3"), load_bytes(tmp_path, encoded[kind]))
+    assert len(decode(encoded[kind], "cell 3", rate=8_000)) == pytest.approx(12_000, abs=600)
+    with pytest.raises(AudioError, match="^cell 3: is truncated or damaged"):
+        decode(encoded[kind][:-9], "cell 3")
+    with pytest.raises(AudioError, match="^cell 3: is empty") as caught:
+        decode(b"", "cell 3")
+    assert caught.value.kind == "empty"
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
+@pytest.mark.parametrize("kind", KINDS)
+def test_length_without_decoding(tmp_path, kind, rate):
+    path = write(tmp_path, kind, sound(), rate if "opus" not in kind else 48_000)
+    exact = len(sound()) / (rate if "opus" not in kind else 48_000)
+    for file in (path, str(path), path.read_bytes()):
+        assert seconds(file) == pytest.approx(exact, abs=1e-4 if kind[:3] != "mp3" else 0.1)
+
+
+def test_lengths_that_no_header_tells(encoded, tmp_path, monkeypatch):
+    streamed = without_length(encoded["flac"])
+    assert seconds(streamed) == 1.5 and seconds(without_header(encoded["mp3"])) == pytest.approx(1.5, abs=0.11)
+    for content, kind in ((b"", "empty"), (b"no sound" * 99, "unreadable")):
+        with pytest.raises(AudioError, match="^cell: ") as caught:
+            seconds(content, "cell")
+        assert caught.value.kind == kind
+    with pytest.raises(AudioError, match="no such file") as caught:
+        seconds(tmp_path / "nowhere.wav")
+    assert caught.value.kind == "missing"
+    monkeypatch.setattr("astlib.audio._waveform", lambda *_: pytest.fail("decoded"))
+    assert seconds(encoded["flac"]) == 1.5  # its header does
+
+
+def test_the_suffixes_are_those_of_formats_that_libsndfile_knows():
+    aliases = {"wave": "WAV", "oga": "OGG", "opus": "OGG", "aif": "AIFF", "aifc": "AIFF", "snd": "AU", "sph": "NIST"}
+    known = soundfile.available_formats()
+    assert all(aliases.get(suffix[1:], suffix[1:].upper()) in known for suffix in SUFFIXES)

@@ -1,10 +1,12 @@
 """AudioSet from a folder, from Parquet, and as a stream: the same clips, and an account of those that are not there."""
 
+import csv
 import io
 import itertools
 import json
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when datasets is imported: no test may ask the network
@@ -19,9 +21,8 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from astlib import data
-from astlib.data import DataNotFound
+from astlib.data import DataIncomplete, DataNotFound, Loadable, collate, segments
 from astlib.data.audioset import AudioSet, AudioStream
-from astlib.data.base import DataIncomplete, Loadable, collate
 
 datasets = pytest.importorskip("datasets", reason="Parquet needs the package datasets")
 pa = pytest.importorskip("pyarrow")
@@ -228,6 +229,53 @@ def test_real_clips_in_both_forms(esc50_root, tmp_path):
         assert (spectra[0] - spectra[1]).norm() < 0.01 * spectra[1].norm()
 
 
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.text("aY_-09", min_size=11, max_size=11),
+            st.sampled_from(["0.000", "30.000", "7", "12.5", "600.025"]),
+            st.lists(st.sampled_from(["/m/a", "/m/0abcd", "/t/dd00088", "/m/none", "x"]), min_size=1, max_size=5),
+        ),
+        min_size=1,
+        max_size=30,
+    ),
+    block=st.sampled_from([1, 64, 200, 1 << 20]),
+    blank=st.sampled_from(["", " "]),
+    quote=st.sampled_from(["", '"']),
+    end=st.sampled_from(["\n", "\r\n"]),
+    headers=st.integers(0, 3),
+    last=st.booleans(),
+)
+def test_lists_are_read_as_the_csv_module_reads_them(
+    tmp_path_factory, monkeypatch, rows, block, blank, quote, end, headers, last
+):
+    quote = quote or '"' * any(len(mids) > 1 for _, _, mids in rows)  # an unquoted field has no commas
+    lines = ["# a comment, with commas, and more, of them"] * headers
+    lines += [f",{blank}".join([name, start, "99", f"{quote}{','.join(mids)}{quote}"]) for name, start, mids in rows]
+    root = tmp_path_factory.mktemp("list")
+    (root / "eval_segments.csv").write_bytes((end.join(lines) + end * last).encode())
+    monkeypatch.setattr(segments, "BLOCK", block)
+    mids = ["/t/dd00088", "/m/a", "/m/0abcd"]
+    ytids, starts, classes, notes = segments.read_lists(root, "eval", mids)
+
+    expected, unknown, listed = {}, Counter(), 0
+    with open(root / "eval_segments.csv", newline="") as file:
+        for row in csv.reader(file, skipinitialspace=True):
+            if row and not row[0].startswith("#"):
+                name, start, _, labels = row
+                unknown.update(mid for mid in labels.split(",") if mid not in mids)
+                listed += 1
+                expected.setdefault(name, (float(start), {mid for mid in labels.split(",") if mid in mids}))
+    assert [ytid.decode() for ytid in ytids] == list(expected)
+    assert starts.tolist() == [start for start, _ in expected.values()]
+    for row, (_, labels) in zip(classes.dense(), expected.values(), strict=True):
+        assert {mids[column] for column in row.nonzero()[:, 0]} == labels
+    assert any("more than once" in note for note in notes) == (listed > len(expected))
+    assert sum(f"{sum(unknown.values())} labels are not" in note for note in notes) == bool(unknown)
+    shutil.rmtree(root)
+
+
 # --- a folder: names of files --------------------------------------------------------------------------
 
 PATTERNS = [
@@ -385,7 +433,7 @@ def test_a_row_without_sound(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["folder", "parquet"])
-def test_labels_that_google_does_not_know(form, tmp_path):
+def test_labels_that_google_does_not_know(form, tmp_path, monkeypatch):
     clips = {"eval": {"onlyunknown": (0.0, ["/m/none"]), "halfunknown": (0.0, ["/m/0bt9lr", "/m/none", "/m/none2"])}}
     root = write_lists(tmp_path / "unknown", clips)
     if form == "folder":
@@ -397,6 +445,13 @@ def test_labels_that_google_does_not_know(form, tmp_path):
     assert dataset.targets.tolist() == [[0, 0, 0, 0], [0, 0, 0, 1]]
     assert "3 labels are not in class_labels_indices.csv" in str(dataset.report) and "/m/none" in str(dataset.report)
     assert dataset.report.usable == 1
+    if form == "parquet":
+        rows = datasets.load_dataset("parquet", data_files=str(root / "data" / "eval" / "*.parquet"), split="train")
+        order = [rows["video_id"].index(name) for name in ("onlyunknown", "halfunknown", "onlyunknown")]
+        monkeypatch.setenv("ASTLIB_DATA", str(tmp_path))
+        root.rename(tmp_path / "audioset")
+        assert AudioSet(rows.select(order), "eval").report.notes[0].startswith("4 labels are not in")
+        assert not AudioSet(rows.select([]), "eval").report.notes
 
 
 def test_odd_lists(folder):
@@ -405,7 +460,7 @@ def test_odd_lists(folder):
     path.write_text("\n".join([*lines[:-1], lines[4]]))  # one line lost, one twice
     dataset = AudioSet(folder, "eval")
     assert len(dataset) == 6
-    assert dataset.report.notes == ["eval_segments.csv repeats 1 YTIDs; the first line of each counts."]
+    assert dataset.report.notes == ["1 YTIDs are listed more than once; the first line of each counts."]
     path.write_text("\n".join(lines[:-2]))
     assert AudioSet(folder, "eval").report.notes == ["eval_segments.csv announces 7 clips and lists 5."]
     path.write_text("\n".join([*lines, "a line, of another, file"]))
@@ -477,21 +532,49 @@ def test_a_data_set_that_is_open_already(parquet, monkeypatch):
         AudioSet(rows.remove_columns("labels"), "eval")
 
 
-def test_a_name_on_the_hub(parquet, monkeypatch, tmp_path):
-    """What the hub is asked for; here a folder answers in its place."""
+PAGE = """---
+configs:
+- config_name: full
+  data_files:
+  - {split: bal_train, path: data/bal_train/*.parquet}
+  - {split: unbal_train, path: data/unbal_train/*.parquet}
+  - {split: eval, path: data/eval/*.parquet}
+dataset_info:
+  config_name: full
+  features:
+  - {name: video_id, dtype: string}
+  - {name: audio, dtype: audio}
+  - {name: labels, sequence: string}
+  - {name: human_labels, sequence: string}
+  splits:
+  - {name: bal_train, num_bytes: 1, num_examples: 5}
+  - {name: unbal_train, num_bytes: 1, num_examples: 2}
+  - {name: eval, num_bytes: 1, num_examples: 7}
+---
+"""
+
+
+@pytest.fixture
+def hub(parquet, monkeypatch, tmp_path):
+    """A folder answers in place of the hub; the list is of what it was asked for."""
     monkeypatch.setenv("ASTLIB_DATA", str(tmp_path))
     write_lists(tmp_path / "audioset")
-    load, asked = datasets.load_dataset, []
+    load, build, asked = datasets.load_dataset, datasets.load_dataset_builder, []
 
     def answer(name, data_files, revision, **rest):
         asked.append((name, data_files, revision, rest))
         return load(str(parquet), data_files=data_files, **rest)
 
     monkeypatch.setattr(datasets, "load_dataset", answer)
+    monkeypatch.setattr(datasets, "load_dataset_builder", lambda _, config, revision: build(str(parquet), config))
+    return asked
+
+
+def test_a_name_on_the_hub(hub, monkeypatch):
     dataset = AudioSet("agkphysics/AudioSet", "full", revision="abc123")
     assert sorted(dataset.names) == sorted(CLIPS["balanced"] | CLIPS["unbalanced"])
     files = {"train": ["data/bal_train/*.parquet", "data/unbal_train/*.parquet"]}
-    assert asked == [("agkphysics/AudioSet", files, "abc123", {"split": "train", "streaming": False})]
+    assert hub == [("agkphysics/AudioSet", files, "abc123", {"split": "train", "streaming": False})]
 
     def refuse(*_, **__):
         raise ConnectionError("Couldn't reach the Hub")
@@ -499,6 +582,23 @@ def test_a_name_on_the_hub(parquet, monkeypatch, tmp_path):
     monkeypatch.setattr(datasets, "load_dataset", refuse)
     with pytest.raises(DataNotFound, match="agkphysics/AudioSet cannot be opened .Couldn't reach the Hub"):
         AudioSet("agkphysics/AudioSet")
+
+
+@pytest.mark.parametrize("page", [PAGE, None, PAGE.replace("dataset_info", "something_else")])
+def test_a_stream_from_the_hub(hub, parquet, page):
+    """Its length is what the page there says, if it says it."""
+    if page:
+        (parquet / "README.md").write_text(page)
+    stream = AudioSet("agkphysics/AudioSet", "full", streaming=True, revision="abc123")
+    assert hub[0][2:] == ("abc123", {"split": "train", "streaming": True})
+    batches = list(stream.batches(3, seed=0, epoch=1))
+    assert sum(len(batch["index"]) for batch in batches) == 7
+    if page == PAGE:
+        assert len(stream) == 7 and len(AudioStream("agkphysics/AudioSet", "eval")) == 7
+    else:
+        with pytest.raises(TypeError, match="agkphysics/AudioSet"):
+            len(stream)
+    assert stream.manifest_hash() != AudioStream("agkphysics/AudioSet", "full", revision="def").manifest_hash()
 
 
 def test_parquet_that_datasets_did_not_write(tmp_path):
@@ -580,10 +680,8 @@ def test_order_of_a_stream(many):
 def test_a_resumed_stream_leaves_out_what_was_seen(many, monkeypatch):
     stream = AudioStream(many, "eval")
     whole = list(stream.batches(5, 3, 1))
-    from astlib.data import audioset
-
-    decoded, decode = [], audioset._decode
-    monkeypatch.setattr(audioset, "_decode", lambda *rest: decoded.append(1) or decode(*rest))
+    decoded, decode = [], data.parquet.decode
+    monkeypatch.setattr(data.parquet, "decode", lambda *rest: decoded.append(1) or decode(*rest))
     rest = list(stream.batches(5, 3, 1, skip=2))
     assert [b["index"].tolist() for b in rest] == [b["index"].tolist() for b in whole[2:]]
     assert all(torch.equal(a["waveforms"], b["waveforms"]) for a, b in zip(rest, whole[2:], strict=True))

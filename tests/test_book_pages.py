@@ -7,9 +7,15 @@ import os
 import shutil
 
 import pytest
+import soundfile
+import torch
+from playwright.sync_api import sync_playwright
 
 import check_book
 import check_browser
+from astlib import AST, audio
+from astlib.data import Synthetic
+from astlib.predict import predict
 from common import HTML, STAMPED_VENDOR
 
 built = pytest.mark.skipif(not (HTML / "index.html").exists(), reason="there is no built book; run `make book`")
@@ -32,6 +38,52 @@ def test_pages_in_a_browser():
     if missing:
         (pytest.fail if os.environ.get("ASTLIB_REQUIRE_BROWSER") == "1" else pytest.skip)(missing)
     assert check_browser.check(HTML) == []
+
+
+@built
+def test_the_network_in_the_page_answers_as_predict_does(tmp_path):
+    """Chapter 17 in Chromium: nothing heavy before the click; short, long and broken files, a recording."""
+    if check_browser.find_browser() is None or not (HTML / "_static" / "live" / "about.json").exists():
+        pytest.skip("needs Chromium, and a book that was built with npm")
+    data, model = Synthetic(split="test"), AST.from_pretrained("ast-tiny-esc50")
+    sounds = {"short.wav": data.waveform(7)[:30_000], "long.wav": torch.cat([data.waveform(i) for i in (7, 40, 75)])}
+    for name, waveform in sounds.items():
+        soundfile.write(tmp_path / name, waveform.numpy(), 16_000, subtype="FLOAT")
+    (tmp_path / "broken.wav").write_bytes(b"not a sound")
+    listening = [f"--use-fake-{kind}-for-media-stream" for kind in ("device", "ui")]
+    server, asked, errors = check_browser.serve(HTML), [], []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=check_browser.find_browser(), args=[*check_browser.ARGUMENTS, *listening]
+        )
+        page = browser.new_page()
+        page.set_default_timeout(120_000)
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: errors.append(error))
+        page.goto(f"http://127.0.0.1:{server.server_address[1]}/notebooks/17_out_into_the_world.html")
+        assert not any("onnx" in url or "/live/" in url for url in asked), "loaded before anybody asked"
+        page.get_by_role("button", name="Load the network").click()
+        listen = page.get_by_role("button", name="Listen for 5 seconds")
+        listen.wait_for()
+        status, rows = page.locator(".live-status"), page.locator(".live-model tr")
+        for name, waveform in sounds.items():
+            page.set_input_files(".live-model input", tmp_path / name)
+            status.filter(has_text=f"{len(waveform) / 16_000:.1f} s of sound, named").wait_for()
+            found = [(row.locator("th").inner_text(), float(row.locator("td").first.inner_text().split()[0]) / 100)
+                     for row in rows.all()]
+            expected = predict(model, audio.load(tmp_path / name))
+            assert [label for label, _ in found] == [label.replace("_", " ") for label, _ in expected]
+            assert [share for _, share in found] == pytest.approx([share for _, share in expected], abs=1e-3)
+        page.set_input_files(".live-model input", tmp_path / "broken.wav")
+        status.filter(has_text="did not work").wait_for()
+        assert not rows.first.is_visible()
+        listen.click()
+        status.filter(has_text="Recording").wait_for()
+        status.filter(has_text="named in").wait_for()
+        assert rows.count() == 5
+        browser.close()
+    server.shutdown()
+    assert not errors and all("127.0.0.1" in url for url in asked if not url.startswith(("data:", "blob:")))
 
 
 GOOD = """<html><body><article><h1 id="top">A page</h1><img src="a.png" alt="a dark picture">

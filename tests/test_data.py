@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader
 
 from astlib import data
 from astlib.data import ESC50, DataNotFound, Synthetic, collate
-from astlib.data.base import Targets
 from astlib.data.synthetic import SOUNDS, make
+from astlib.data.targets import Targets
 from astlib.frontend import LogMel
 
 CATEGORIES = {0: "dog", 1: "rooster", 2: "pig"}

@@ -9,7 +9,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 from torch.nn.functional import logsigmoid
 
 import astlib
-from astlib import convert, data, explain
+from astlib import convert, data, explain, plots
 from astlib.frontend import Features
 
 TINY = astlib.ASTConfig(label_dim=6, fstride=16, tstride=16, input_fdim=48, input_tdim=64, model_size="tiny224")
@@ -236,6 +236,25 @@ def test_hiding_what_is_padding_already_changes_nothing():
 def test_occlusion_refuses_what_is_not_there(change, message):
     with pytest.raises(ValueError, match=message):
         explain.occlusion(network(TINY), noise(TINY), **{"label": 0, **change})
+
+
+# --- the picture
+
+
+def test_the_picture_shows_every_weight_over_its_own_cell():
+    values = noise(TINY, clips=1)[0]
+    weights = explain.over_spectrogram(torch.rand(1, 12, generator=torch.Generator().manual_seed(0)), TINY)
+    grey, colour = plots.attention(values, weights).axes[0].images
+    np.testing.assert_array_equal(grey.get_array(), values.T)
+    np.testing.assert_array_equal(colour.get_array(), weights[0].T)
+    assert grey.get_extent() == colour.get_extent()
+    assert colour.get_clim() == (0, weights.max().item())
+    assert colour.cmap(0.0)[3] == 0, "no weight, no colour"
+    signed = plots.attention(values, weights[0] - 0.5).axes[0].images[1]
+    assert signed.get_clim()[0] == -signed.get_clim()[1] and signed.cmap(0.5)[3] < 0.02
+    assert plots.png(plots.attention(values, weights)).startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="differ in shape"):
+        plots.attention(values, weights[:, :32])
 
 
 # --- real clips

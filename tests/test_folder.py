@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astlib.data import ESC50, DataNotFound
-from astlib.data.base import DataIncomplete
 from astlib.data.folder import Clip, Folder, _deal
+from astlib.data.report import DataIncomplete
 
 
 def put(root: Path, *names: str, rate: int = 16_000) -> Path:

@@ -11,7 +11,7 @@ from scipy.stats import beta, binomtest, chi2_contingency, chisquare, kstest
 from torch.utils.data import WeightedRandomSampler
 
 from astlib.data import Mixture, Synthetic
-from astlib.data.base import Targets
+from astlib.data.targets import Targets
 from astlib.sampling import Plan, balanced_weights, draw, plan
 
 sizes = {"length": st.integers(1, 200), "batch": st.integers(1, 50), "seed": st.integers(0, 2**32)}

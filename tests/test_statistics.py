@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from astlib import sampling
 from astlib.audio import AudioError
 from astlib.data import ESC50, AudioDataset, Synthetic, statistics
-from astlib.data.base import DataIncomplete, Targets
+from astlib.data.report import DataIncomplete
 from astlib.data.statistics import duration_stats, normalisation
+from astlib.data.targets import Targets
 from astlib.frontend import LogMel
 
 

@@ -18,7 +18,7 @@ from astlib import checkpoint
 from astlib.audio import AudioError
 from astlib.checkpoint import Interrupted, TrainingStopped
 from astlib.data import Synthetic, parts
-from astlib.data.base import DataIncomplete
+from astlib.data.report import DataIncomplete
 from astlib.devices import choose_precision
 from astlib.ledger import Run, best_epoch_over
 from astlib.loop import Training

@@ -8,24 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .audioset import AudioSet, AudioStream
-from .base import (
-    AudioDataset,
-    DataIncomplete,
-    DataNotFound,
-    Loadable,
-    Report,
-    Targets,
-    cache_folder,
-    collate,
-    find,
-    folders,
-)
+from .base import AudioDataset, Loadable, cache_folder, collate, find, folders
 from .esc50 import ESC50
 from .folder import Folder
 from .mixture import Mixture
+from .report import DataIncomplete, DataNotFound, Report
 from .speech_commands import FOLDERS, SpeechCommands, has_testing_part
 from .statistics import duration_stats, normalisation
 from .synthetic import Synthetic
+from .targets import Targets
 
 __all__ = [
     "DATASETS", "AudioDataset", "AudioSet", "AudioStream", "DataIncomplete", "DataNotFound", "ESC50", "Folder",

@@ -13,7 +13,9 @@ from pathlib import Path
 from torch import Tensor
 
 from .. import audio
-from .base import AudioDataset, DataNotFound, Targets, find, folders, folds_of
+from .base import AudioDataset, find, folders, folds_of
+from .report import DataNotFound
+from .targets import Targets
 
 SUFFIXES = (".ogg", ".flac", ".wav")  # of two files for one clip, the later suffix counts
 HOW_TO_GET = (
@@ -54,8 +56,7 @@ class ESC50(AudioDataset):
         if missing or not names:
             shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
             raise DataNotFound(
-                f"{root / 'audio'} lacks {len(missing)} of {len(names)} clips of ESC-50 ({shown}). "
-                + HOW_TO_GET
+                f"{root / 'audio'} lacks {len(missing)} of {len(names)} clips of ESC-50 ({shown}). " + HOW_TO_GET
             )
         columns = {target: column for column, target in enumerate(labels)}
         super().__init__(

@@ -21,7 +21,9 @@ from torch import Tensor
 
 from .. import audio
 from ..audio import AudioError
-from .base import AudioDataset, DataNotFound, Report, Targets
+from .base import AudioDataset
+from .report import DataNotFound, Report
+from .targets import Targets
 
 SPLITS = ("train", "validation", "test", "all")
 PARTS = {"train": "train(ing)?", "test": "test(ing)?|eval(uation)?", "validation": "val(id|idation)?|dev"}
@@ -140,11 +142,11 @@ def _deal(clips: list[Clip], seed: int) -> list[int]:
     A clip with several labels is dealt with those of its rarest one.
     """
     counts = Counter(label for clip in clips for label in clip.labels)
-    rarest = [min(clip.labels, key=lambda label: (counts[label], label)) for clip in clips]
-    order = np.random.default_rng(seed).permutation(len(clips)).tolist()
+    groups: dict[str, list[int]] = {label: [] for label in sorted(counts)}
+    for i in np.random.default_rng(seed).permutation(len(clips)).tolist():
+        groups[min(clips[i].labels, key=lambda label: (counts[label], label))].append(i)
     folds, first = [0] * len(clips), 0
-    for label in sorted(counts):
-        mine = [i for i in order if rarest[i] == label]
+    for label, mine in groups.items():
         if counts[label] > 1:
             start = first if len(mine) >= FOLDS else 0  # of a small class fold 1 has a clip, and the others as they can
             for place, i in enumerate(mine, start):
@@ -155,9 +157,11 @@ def _deal(clips: list[Clip], seed: int) -> list[int]:
 
 def _warn_of_odd_classes(clips: list[Clip], parts: list, fold: int) -> None:
     trained = [part not in (fold, "test", "validation") for part in parts]
+    counts = Counter(label for clip in clips for label in clip.labels)
     seen = {label for clip, there in zip(clips, trained, strict=True) if there for label in clip.labels}
-    never = sorted({label for clip in clips for label in clip.labels} - seen)
-    alone = sorted({clip.labels[0] for clip, part in zip(clips, parts, strict=True) if part == 0})
+    never = sorted(set(counts) - seen)
+    lone = {label for clip, part in zip(clips, parts, strict=True) if part == 0 for label in clip.labels}
+    alone = sorted(label for label in lone if counts[label] == 1)
     for labels, what in (
         (never, "no clip for training has the label {}: check the spelling"),
         (alone, "only one clip has the label {}: it is trained on and never tested"),

@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import AudioDataset, Report, Targets
+from .base import AudioDataset
+from .report import Report
+from .targets import Targets
 
 GAIN = 5.0  # dB up or down
 VERSION = 1  # a number more whenever the same draw gives another sound

@@ -16,7 +16,9 @@ import numpy as np
 from torch import Tensor
 
 from .. import audio
-from .base import AudioDataset, AudioError, DataNotFound, Report, Targets, find, folders
+from .base import AudioDataset, AudioError, find, folders
+from .report import DataNotFound, Report
+from .targets import Targets
 
 # The original's order (egs/speechcommands/data/speechcommands_class_labels_indices.csv), and so that of its weights.
 WORDS = (

@@ -13,7 +13,8 @@ from tqdm.auto import tqdm
 
 from .. import augment, sampling
 from ..frontend import LogMel, pad_or_cut
-from .base import AudioDataset, DataIncomplete, Loadable, collate
+from .base import AudioDataset, Loadable, collate
+from .report import DataIncomplete
 
 METHODS = ("pooled", "original")
 CHUNK = 25  # clips worked on at a time

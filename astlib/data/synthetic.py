@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import AudioDataset, Targets, folds_of
+from .base import AudioDataset, folds_of
+from .targets import Targets
 
 RATE = 16_000
 SAMPLES = 5 * RATE
