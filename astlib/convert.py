@@ -309,6 +309,7 @@ def open_model(source: str | Path) -> AST:
         return from_huggingface(text if not config.is_file() else folder)
     except OSError as error:
         raise FileNotFoundError(
-            f"{text} is no folder with a saved AST here, and the Hugging Face hub did not give it ({error}). "
+            f"{text} is no folder with a saved AST here, and the Hugging Face hub did not give it "
+            f"({str(error).splitlines()[0]}). "
             "Download it elsewhere and give the folder"
         ) from error

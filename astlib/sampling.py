@@ -35,8 +35,10 @@ def draw(weights: np.ndarray, count: int, seed: int, epoch: int) -> np.ndarray:
     edges = np.cumsum(weights)
     if not edges[-1] > 0:
         raise ValueError("no clip has a weight above 0: are there labels at all?")
-    points = random(seed, epoch, 1).random(count) * edges[-1]
-    return np.minimum(np.searchsorted(edges, points, side="right"), len(weights) - 1)
+    source = random(seed, epoch, 1)
+    points = np.sort(source.random(count)) * edges[-1]  # in order, the search stays in the processor's cache
+    found = np.minimum(np.searchsorted(edges, points, side="right"), len(weights) - 1)
+    return source.permutation(found)
 
 
 @dataclass(frozen=True)

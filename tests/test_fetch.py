@@ -359,7 +359,8 @@ def hub(tmp_path):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{running.server_port}"
-        environment = {k: v for k, v in os.environ.items() if k != "ASTLIB_DATA" and "_PROXY" not in k.upper()}
+        hidden = ("ASTLIB_DATA", "HF_HUB_OFFLINE")
+        environment = {k: v for k, v in os.environ.items() if k not in hidden and "_PROXY" not in k.upper()}
         environment |= {"HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "hf"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
         environment |= {"NO_PROXY": "*", "HF_HUB_DISABLE_TELEMETRY": "1"}
         handler.folder = tmp_path / "cache" / "astlib" / "data" / "audioset"
