@@ -13,7 +13,7 @@ from common import BUILD, HTML, ROOT, isolate_jupyter, table
 
 PAGES = "tests/test_book_pages.py"
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "120", "--nbval-kernel-name", "python3"]
+NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "300", "--nbval-kernel-name", "python3"]
 STEPS = {
     "unit tests": [*PYTEST, "tests", "--ignore", PAGES],
     "chapters (nbval)": [*PYTEST, *NBVAL, "notebooks"],
