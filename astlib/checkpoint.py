@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .ledger import write_json
-from .model import AST
+from .files import sync, write_json, write_whole
+from .model import AST, to_probabilities
 
 
 class CheckpointError(RuntimeError):
@@ -34,10 +34,6 @@ class Interrupted(TrainingStopped):
     """Somebody asked for a stop; the message says how to go on."""
 
 
-def name_of(epoch: int, step: int) -> str:
-    return f"checkpoint-{epoch:03d}-{step:07d}"
-
-
 def save(out: str | Path, model: AST, optimizer, state: dict, scaler=None) -> Path:
     """Write `out/checkpoint-EEE-SSSSSSS` (weights, optimizer, state) and remove the earlier ones.
 
@@ -46,7 +42,7 @@ def save(out: str | Path, model: AST, optimizer, state: dict, scaler=None) -> Pa
     Raises OSError if the disk is full; the previous checkpoint is whole.
     """
     out = Path(out)
-    final = out / name_of(state["epoch"], state["step"])
+    final = out / f"checkpoint-{state['epoch']:03d}-{state['step']:07d}"
     temporary = out / f".{final.name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -108,21 +104,6 @@ def load(folder: str | Path, model: AST, optimizer, scaler=None) -> dict:
         raise CheckpointError(f"the checkpoint {folder} cannot be used for this run: {error}") from error
 
 
-def sync(path: Path) -> None:
-    """Ask the disk to really have a file or a folder's entries."""
-    if path.is_dir():
-        if os.name == "nt":
-            return  # Windows does not open folders
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        return
-    with open(path, "r+b") as file:  # Windows refuses to flush a file opened for reading
-        os.fsync(file.fileno())
-
-
 # --- several at once -------------------------------------------------------------------------------------
 
 
@@ -153,14 +134,9 @@ def epoch_weights(out: str | Path) -> list[Path]:
 
 def save_scores(path: str | Path, logits: torch.Tensor, names: Sequence[str], multi_label: bool) -> None:
     """Write the logits `(clips, classes)` of an evaluation, whole or not at all, so that ensembles need no model."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "wb") as file:
-        np.savez(file, logits=logits.numpy(), names=np.array(names), multi_label=multi_label)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    content = io.BytesIO()
+    np.savez(content, logits=logits.numpy(), names=np.array(names), multi_label=multi_label)
+    write_whole(path, content.getbuffer())
 
 
 def load_scores(path: str | Path) -> tuple[torch.Tensor, list[str]]:
@@ -171,7 +147,7 @@ def load_scores(path: str | Path) -> tuple[torch.Tensor, list[str]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             logits, names = torch.from_numpy(file["logits"]), file["names"].tolist()
-            return (logits.sigmoid() if file["multi_label"] else logits.softmax(dim=-1)), names
+            return to_probabilities(logits, bool(file["multi_label"])), names
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path} is not a file of scores: {error}") from error
 

@@ -146,12 +146,12 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure a saved model, or the ensemble of several, on the test part of a data set."""
-    from . import metrics
     from .convert import open_model
     from .data import parts
     from .ledger import Run, finite
     from .measure import evaluate as measure
-    from .model import find_model
+    from .measure import evaluate_scores
+    from .model import find_model, to_probabilities
 
     models, scores = model or [EMBEDDED], []
     test = parts(data, fold, root=root)[2]
@@ -171,11 +171,9 @@ def evaluate(
         if report.problems:
             typer.echo(str(report), err=True)
         logits, names = result.pop("logits"), result.pop("names")
-        scores.append(logits.sigmoid() if ast_model.cfg.multi_label else logits.softmax(dim=-1))
+        scores.append(to_probabilities(logits, ast_model.cfg.multi_label))
     if len(models) > 1:
-        rows = {str(clip): i for i, clip in enumerate(test.names)}
-        targets = test.classes.take([rows[clip] for clip in names]).dense()
-        result = metrics.evaluate(targets, sum(scores) / len(scores))
+        result = evaluate_scores(sum(scores) / len(scores), names, test)
     result = finite(result)
     if as_json:
         typer.echo(json.dumps({"model": models, "data": data, "fold": fold, "clips": len(names), **result}))

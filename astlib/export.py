@@ -8,7 +8,6 @@ Chapter: notebooks/17_out_into_the_world.ipynb
 
 import copy
 import json
-import os
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from .files import write_whole
 from .frontend import Features
 from .model import AST
 
@@ -73,15 +73,7 @@ def to_onnx(model: AST, path: str | Path, waveform: bool = False, dtype: torch.d
     if dtype == torch.float16:
         _store_in_half(proto.graph)
     onnx.helper.set_model_props(proto, {"astlib_config": json.dumps(asdict(cfg))})
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_bytes(proto.SerializeToString())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    return write_whole(path, proto.SerializeToString())
 
 
 def _store_in_half(graph) -> None:

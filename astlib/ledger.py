@@ -20,6 +20,8 @@ from pathlib import Path
 
 import torch
 
+from .files import write_json
+
 METRICS = ("accuracy", "mAP", "mAUC", "d_prime", "loss")
 PACKAGES = ("torch", "numpy", "accelerate", "safetensors", "soundfile", "soxr", "timm")
 
@@ -122,17 +124,6 @@ class Run:
             raise ValueError(f"{path} is not a run record: {error}") from error
 
 
-def write_json(path: Path, content: dict) -> None:
-    """Write a file by renaming a finished temporary one, so that a kill never leaves half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(json.dumps(content, indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
 def results_folder() -> Path:
     """Where the records are: `results/` of a checkout, or the copy inside an installed wheel."""
     here = Path(__file__).resolve().parent
@@ -195,6 +186,15 @@ def table(runs: list[Run]) -> Table:
             f"{(run.commit or 'unknown')[:8]}{' (with changes)' if run.dirty else ''}",
         ])  # fmt: skip
     return Table(header, rows)
+
+
+def families(runs: list[Run]) -> list[list[Run]]:
+    """The runs in groups that differ in nothing but the fold, such as the five folds of one setting."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        settings = {key: value for key, value in run.parameters.items() if key != "fold"}
+        groups.setdefault(json.dumps([settings, run.hardware["precision"]], sort_keys=True), []).append(run)
+    return list(groups.values())
 
 
 def best_epoch_over(runs: list[Run]) -> tuple[int, list[dict]]:

@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 from . import checkpoint, ledger, sampling
 from .checkpoint import Interrupted, TrainingStopped
 from .data import AudioDataset, Loadable
+from .files import write_json, write_whole
 from .frontend import Features
 from .ledger import Run
 from .measure import evaluate, evaluate_ensemble
@@ -34,8 +35,13 @@ class Training:
 
     asked: threading.Event  # is set when somebody wants the run to stop
 
-    def __init__(self, recipe: Recipe, out: Path, parts: dict, accelerator: Accelerator, model: AST, record: Run):
+    def __init__(
+        self, recipe: Recipe, out: Path, parts: dict, accelerator: Accelerator, model: AST, record: Run, workers: int,
+        micro_batch: int, save_minutes: float, require: float, progress: bool,
+    ):  # fmt: skip
         self.recipe, self.out, self.parts, self.accelerator, self.record = recipe, out, parts, accelerator, record
+        self.workers, self.micro_batch, self.require = workers, micro_batch, require
+        self.save_seconds, self.show = 60 * save_minutes, progress and accelerator.is_main_process
         self.device, self.main = accelerator.device, accelerator.is_main_process
         self.world = accelerator.num_processes
         self.train, self.test = parts["train"], parts["test"]
@@ -205,7 +211,7 @@ class Training:
             vars(self).update(state)
             self.write_log()
         elif self.main:
-            ledger.write_json(self.out / "start.json", asdict(self.record))
+            write_json(self.out / "start.json", asdict(self.record))
 
     def save(self) -> None:
         """A checkpoint of this moment; on one process, for all of them."""
@@ -227,7 +233,7 @@ class Training:
     def write_log(self) -> None:
         if self.main:
             lines = "".join(json.dumps(line) + "\n" for line in self.record.epochs)
-            (self.out / "log.jsonl").write_text(lines, encoding="utf-8")
+            write_whole(self.out / "log.jsonl", lines.encode())
 
     def last_score(self) -> dict[str, str]:
         score = self.record.epochs[-1][self.recipe.metric] if self.record.epochs else None
@@ -273,6 +279,6 @@ class Training:
             AST.from_pretrained(chosen).save_pretrained(self.out / "model")
             shutil.copyfile(self.out / "scores" / f"{scores}.npz", self.out / "scores.npz")
             for folder in (self.out / "model", self.out):
-                ledger.write_json(folder / "run.json", asdict(record))
+                write_json(folder / "run.json", asdict(record))
             for finished in checkpoint.complete(self.out):
                 checkpoint.remove(finished)

@@ -18,7 +18,7 @@ from .data.base import Loadable
 from .data.report import Report
 from .devices import new_accelerator
 from .frontend import Features
-from .model import AST
+from .model import AST, to_probabilities
 
 
 def loss_function(logits: torch.Tensor, targets: torch.Tensor, kind: str, reduction: str = "mean") -> torch.Tensor:
@@ -88,7 +88,7 @@ def evaluate(
             f"the logits of {len(broken)} of {len(names)} clips of {dataset.name} are not numbers (first: "
             f"{names[broken[0]]}): training has diverged, a smaller learning rate is the usual remedy"
         )
-    scores = logits.sigmoid() if cfg.multi_label else logits.softmax(dim=-1)
+    scores = to_probabilities(logits, cfg.multi_label)
     loss = loss_function(logits, targets, "bce" if cfg.multi_label else "ce").item()
     return {**metrics.evaluate(targets, scores), "loss": loss, "logits": logits, "names": names, "unusable": report}
 
@@ -99,7 +99,15 @@ def evaluate_ensemble(paths: list[str | Path], dataset: AudioDataset) -> dict:
     paths: see `astlib.checkpoint.ensemble`. Raises ValueError if they are not about this data set's clips.
     """
     scores, names = checkpoint.ensemble(paths)
+    return {"members": len(paths), **evaluate_scores(scores, names, dataset)}
+
+
+def evaluate_scores(scores: torch.Tensor, names: list[str], dataset: AudioDataset) -> dict:
+    """mAP, mAUC, d', accuracy of probabilities `(clips, classes)` for the clips of these names.
+
+    Raises ValueError if one of them is no clip of the data set.
+    """
     rows = {str(name): i for i, name in enumerate(dataset.names)}
     if missing := [name for name in names if name not in rows]:
-        raise ValueError(f"{paths[0]} holds scores of {missing[0]!r}, which is no clip of {dataset.name}")
-    return {"members": len(paths), **metrics.evaluate(dataset.classes.take([rows[n] for n in names]).dense(), scores)}
+        raise ValueError(f"there are scores of {missing[0]!r}, which is no clip of {dataset.name}")
+    return metrics.evaluate(dataset.classes.take([rows[name] for name in names]).dense(), scores)

@@ -287,6 +287,11 @@ class AST(nn.Module):
         return model.eval()
 
 
+def to_probabilities(logits: torch.Tensor, multi_label: bool) -> torch.Tensor:
+    """`(..., classes)` -> the same: sigmoid where several classes may be present at once, softmax for one of many."""
+    return logits.sigmoid() if multi_label else logits.softmax(dim=-1)
+
+
 def find_model(folder_or_name: str | Path) -> Path:
     """The folder of a saved model: a path, or the name of one that comes with astlib (in a wheel or a checkout)."""
     here = Path(__file__).resolve().parent

@@ -9,7 +9,7 @@ Chapter: notebooks/04_the_whole_ast.ipynb
 import torch
 
 from .frontend import Features
-from .model import AST
+from .model import AST, to_probabilities
 
 
 def starts(total: int, frames: int) -> list[int]:
@@ -42,7 +42,7 @@ def probabilities(model: AST, waveform: torch.Tensor) -> torch.Tensor:
     for i in range(0, len(parts), 8):  # a long recording is not held as one spectrogram
         logits.append(model(features(torch.stack(parts[i : i + 8]).to(device))).float())
     logits = torch.cat(logits)
-    return (logits.sigmoid() if cfg.multi_label else logits.softmax(dim=-1)).mean(dim=0).cpu()
+    return to_probabilities(logits, cfg.multi_label).mean(dim=0).cpu()
 
 
 def predict(model: AST, waveform: torch.Tensor, top: int = 5) -> list[tuple[str, float]]:

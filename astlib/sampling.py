@@ -26,8 +26,7 @@ def balanced_weights(classes: Targets) -> np.ndarray:
     a class is never drawn.
     """
     per_class = 1000 / (classes.counts() + 0.01)
-    clip_of = np.repeat(np.arange(len(classes)), np.diff(classes.offsets))
-    return np.bincount(clip_of, weights=per_class[classes.columns], minlength=len(classes))
+    return np.bincount(classes.rows(), weights=per_class[classes.columns], minlength=len(classes))
 
 
 def draw(weights: np.ndarray, count: int, seed: int, epoch: int) -> np.ndarray:
@@ -72,6 +71,16 @@ class Plan:
         mixed = self.shares[mine] < 1
         found = [*self.clips[mine].tolist(), *self.partners[mine][mixed].tolist()]
         return found or [int(self.clips[whole.start])]
+
+    def pairs(self, step: int, process: int = 0, processes: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Of a process's clips of a step, as `indices` has them: the row of each one's partner, and its own share.
+
+        A clip that is not mixed is its own partner.
+        """
+        shares = self.shares[self.places(step, process, processes)[1]]
+        partners, mixed = np.arange(len(shares)), shares < 1
+        partners[mixed] = len(shares) + np.arange(mixed.sum())
+        return partners, shares
 
 
 def plan(

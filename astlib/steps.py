@@ -56,13 +56,10 @@ def batches(
     )  # fmt: skip
     for step, items in zip(steps, loader, strict=True):
         whole, mine = plan.places(step, rank, world)
-        share = torch.from_numpy(plan.shares[mine])
-        count, mixed = len(share), share < 1
-        partner = torch.arange(count)
-        partner[mixed] = count + torch.arange(int(mixed.sum()))
+        partner, share = (torch.from_numpy(values).to(device) for values in plan.pairs(step, rank, world))
         yield {
-            **send_to_device(items, device), "count": count, "total": whole.stop - whole.start,
-            "row": mine.start - whole.start, "partner": partner.to(device), "share": share.to(device),
+            **send_to_device(items, device), "count": len(share), "total": whole.stop - whole.start,
+            "row": mine.start - whole.start, "partner": partner, "share": share,
         }  # fmt: skip
 
 

@@ -72,9 +72,9 @@ def fit(
     finished = ledger.earlier_run(out, record, resume)
     if finished is not None:
         return finished
-    training = Training(recipe, out, parts, accelerator, model, record)
-    training.workers, training.micro_batch, training.require = workers, micro_batch, require
-    training.save_seconds, training.show = 60 * save_minutes, progress and accelerator.is_main_process
+    training = Training(
+        recipe, out, parts, accelerator, model, record, workers, micro_batch, save_minutes, require, progress
+    )
     training.require_clips()
     if workers == 0:
         training.preload()

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from astlib import AST
-from astlib.ledger import Run, results_folder, write_json
+from astlib.files import write_json
+from astlib.ledger import Run, results_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 12_000_000  # bytes: what a checkout and a wheel should carry at most

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from astlib import ledger
-from astlib.ledger import Run, Table, load_runs, paper, run_id, table, weights_hash
+from astlib.ledger import Run, Table, families, load_runs, paper, run_id, table, weights_hash
 from astlib.recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,6 +47,15 @@ def test_load_runs_filters_by_recipe_and_parameters(tmp_path):
     assert [run.id for run in load_runs(tmp_path, recipe="esc50-tiny")] == ["a", "b"]
     assert [run.id for run in load_runs(tmp_path, fold=2)] == ["b"]
     assert load_runs(tmp_path, recipe="esc50") == []
+
+
+def test_families_differ_in_nothing_but_the_fold():
+    def run(precision="float32", **changes):
+        hardware = {"name": "cpu", "precision": precision}
+        return make_run(parameters={**make_run().parameters, **changes}, hardware=hardware)
+
+    runs = [run(fold=1), run(fold=2), run(fold=1, lr=1e-5), run("bfloat16 mixed", fold=3)]
+    assert families(runs) == [runs[:2], runs[2:3], runs[3:]] and families([]) == []
 
 
 def test_equal_runs_have_equal_ids_and_any_change_another():

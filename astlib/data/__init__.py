@@ -80,10 +80,6 @@ def esc50_or_synthetic(fold: int = 1, split: str = "train") -> AudioDataset:
     return Synthetic(fold, split) if find("esc50") is None else ESC50(fold=fold, split=split)
 
 
-def _esc50(root, fold: int, split: str) -> ESC50:
-    return ESC50(root, fold, split)
-
-
 def _synthetic(root, fold: int, split: str) -> Synthetic:
     if root is not None:
         raise ValueError(f"the data set synthetic is made in code and has no folder; {root} was given")
@@ -102,9 +98,13 @@ def _by_folds(kind: Callable) -> Callable:
     return make
 
 
+def _fold_or_all(kind: Callable) -> Callable:
+    return lambda root, fold: [kind(root, fold or 1, "test" if fold else "all")]
+
+
 def _mixture(fold: int, validation: bool, root) -> tuple:
     """Mixed after the division, so that no clip of the test fold is in a mixture for training."""
-    train, held_out, test = _by_folds(_esc50)(fold, validation, root)
+    train, held_out, test = _by_folds(ESC50)(fold, validation, root)
     return (
         Mixture(train, 2000),
         None if held_out is None else Mixture(held_out, 500, seed=1, skew=0),
@@ -164,14 +164,14 @@ DATASETS = {
     "synthetic": Known(
         "400 clips of 5 s made in code: 10 classes, 5 folds",
         parts=_by_folds(_synthetic),
-        everything=lambda root, fold: [_synthetic(root, fold or 1, "test" if fold else "all")],
+        everything=_fold_or_all(_synthetic),
         get="always here",
         frames=512,
     ),
     "esc50": Known(
         "2,000 clips of 5 s: 50 classes of environmental sound, 5 folds",
-        parts=_by_folds(_esc50),
-        everything=lambda root, fold: [_esc50(root, fold or 1, "test" if fold else "all")],
+        parts=_by_folds(ESC50),
+        everything=_fold_or_all(ESC50),
         get="to get it: astlib data fetch esc50",
         place=lambda: find("esc50"),
         frames=512,
@@ -211,7 +211,7 @@ DATASETS = {
     "folder": Known(
         "your own sounds: a folder for each class, or a CSV with the labels of each file",
         parts=_folder_parts,
-        everything=lambda root, fold: [_folder(root, fold or 1, "test" if fold else "all")],
+        everything=_fold_or_all(_folder),
         get="say where they are: astlib data check folder --root FOLDER",
     ),
 }

@@ -21,8 +21,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
+from .. import audio
 from ..audio import AudioError
-from .report import DataNotFound, Report  # noqa: F401
+from .report import Report
 from .targets import Targets
 
 SPLITS = ("train", "test", "all")
@@ -216,6 +217,19 @@ class AudioDataset(Dataset):
     def __repr__(self) -> str:
         folds = "" if self.folds is None else f", folds {sorted(set(self.folds))}"
         return f"{type(self).__name__}({len(self)} clips, {len(self.labels)} classes{folds})"
+
+
+class SoundFiles(AudioDataset):
+    """A data set whose sources are paths of sound files."""
+
+    def read(self, source: str | os.PathLike) -> Tensor:
+        return audio.load(source, self.rate)
+
+    def fingerprint(self, source: str | os.PathLike) -> bytes:
+        return Path(source).read_bytes()
+
+    def seconds(self, source: str | os.PathLike) -> float:
+        return audio.seconds(source)
 
 
 def _take(values, rows: np.ndarray):

@@ -10,10 +10,7 @@ import csv
 import os
 from pathlib import Path
 
-from torch import Tensor
-
-from .. import audio
-from .base import AudioDataset, find, folders, folds_of
+from .base import SoundFiles, find, folders, folds_of
 from .report import DataNotFound
 from .targets import Targets
 
@@ -24,7 +21,7 @@ HOW_TO_GET = (
 )
 
 
-class ESC50(AudioDataset):
+class ESC50(SoundFiles):
     """The official folds: `fold` is for testing, the other four for training (original: prep_esc50.py:47-87).
 
     Labels are the `category` column in the order of `target`. Audio is matched by stem, so a copy in wav,
@@ -66,15 +63,6 @@ class ESC50(AudioDataset):
             folds=[fold for _, fold, _, _ in rows],
             sources=[files[name] for name in names],
         )
-
-    def read(self, source: Path) -> Tensor:
-        return audio.load(source, self.rate)
-
-    def fingerprint(self, source: Path) -> bytes:
-        return source.read_bytes()
-
-    def seconds(self, source: Path) -> float:
-        return audio.seconds(source)
 
 
 def _rows(root: Path) -> list[tuple[str, int, int, str]]:

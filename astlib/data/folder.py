@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 from .. import audio
 from ..audio import AudioError
-from .base import AudioDataset
+from .base import SoundFiles
 from .report import DataNotFound, Report
 from .targets import Targets
 
@@ -39,7 +38,7 @@ class Clip:
     part: str | int | None = None  # "train", "validation" or "test", or the number of a fold
 
 
-class Folder(AudioDataset):
+class Folder(SoundFiles):
     """A folder of your own. Clips are named by their path in it, with "/" on every system.
 
     1. One folder for each class, `root/dog/*.wav`, `root/cat/*.flac`. Clips are dealt into five folds, every class
@@ -99,15 +98,6 @@ class Folder(AudioDataset):
             sources=[clips[i].path for i in there],
             report=report,
         )
-
-    def read(self, source: Path) -> Tensor:
-        return audio.load(source, self.rate)
-
-    def fingerprint(self, source: Path) -> bytes:
-        return source.read_bytes()
-
-    def seconds(self, source: Path) -> float:
-        return audio.seconds(source)
 
 
 # --- which clips are for what --------------------------------------------------------------------------

@@ -13,10 +13,8 @@ import re
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
-from .. import audio
-from .base import AudioDataset, AudioError, find, folders
+from .base import AudioError, SoundFiles, find, folders
 from .report import DataNotFound, Report
 from .targets import Targets
 
@@ -41,7 +39,7 @@ HOW_TO_GET = (
 )
 
 
-class SpeechCommands(AudioDataset):
+class SpeechCommands(SoundFiles):
     """The official parts: from the lists where the copy has them, else by the rule they were made with.
 
     A copy is the official archive (a folder for each word, `_background_noise_` aside), or a `meta.csv` with the
@@ -96,15 +94,6 @@ class SpeechCommands(AudioDataset):
             sources=[file for *_, file in rows],
             report=report,
         )
-
-    def read(self, source: str) -> Tensor:
-        return audio.load(source, self.rate)
-
-    def fingerprint(self, source: str) -> bytes:
-        return Path(source).read_bytes()
-
-    def seconds(self, source: str) -> float:
-        return audio.seconds(source)
 
 
 def find_copy(root: str | os.PathLike | None, version: str | None = None) -> Path:

@@ -74,9 +74,8 @@ def normalisation(
     loader = DataLoader(Loadable(dataset), batch_sampler=steps, collate_fn=collate, num_workers=workers)
     for step, items in enumerate(tqdm(loader, desc=f"measuring {dataset.name}", disable=not progress)):
         places, _ = plan.places(step)
-        share = torch.from_numpy(plan.shares[places])
-        clips, partners = torch.arange(len(share)), torch.arange(len(share))
-        partners[share < 1] = torch.arange(len(share), len(items["index"]))
+        partners, share = (torch.from_numpy(values) for values in plan.pairs(step))
+        clips = torch.arange(len(share))
         keep = items["usable"][clips] & items["usable"][partners]
         clips, partners, share = clips[keep], partners[keep], share[keep]
         waveforms, lengths, targets = items["waveforms"], items["lengths"], items["targets"]
