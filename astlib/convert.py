@@ -18,7 +18,7 @@ from pickle import UnpicklingError
 import torch
 
 from .export import to_onnx as to_onnx
-from .model import AST, DEPTH, MLP_RATIO, SIZES, ASTConfig, find_model
+from .model import AST, MLP_RATIO, SIZES, ASTConfig, find_model
 from .transfer import weight_folders
 
 # The released models that the paper's two AudioSet ensembles are made of, by hub name: mAP 0.475 and 0.485.
@@ -100,21 +100,24 @@ def state_to_huggingface(state: dict[str, torch.Tensor]) -> dict[str, torch.Tens
 def state_from_huggingface(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Keys of a Hugging Face AST, as in its files or as in memory -> astlib's state dict."""
     state = {_file_name(key): value for key, value in state.items()}
+    depth = len({key.split(".layer.")[1].split(".")[0] for key in state if ".encoder.layer." in key})
+    if not depth:
+        raise ValueError("not a Hugging Face AST: it has no layers")
     names = {
         **{_HF_PREFIX + theirs: ours for ours, theirs in _HF_NAMES.items()},
         **{theirs: ours for ours, theirs in _HF_HEAD.items()},
         **{
             f"{_HF_PREFIX}encoder.layer.{layer}.{theirs}": f"blocks.{layer}.{ours}"
-            for layer in range(DEPTH)
+            for layer in range(depth)
             for ours, theirs in _HF_BLOCK.items()
         },
     }
     out = {}
-    for layer in range(DEPTH):
+    for layer in range(depth):
         for kind in ("weight", "bias"):
             parts = [f"{_HF_PREFIX}encoder.layer.{layer}.{part}.{kind}" for part in _HF_QKV]
             if missing := [part for part in parts if part not in state]:
-                raise ValueError(f"not a Hugging Face AST of {DEPTH} layers: {missing[0]} is missing")
+                raise ValueError(f"not a whole Hugging Face AST: {missing[0]} is missing")
             out[f"blocks.{layer}.attn.qkv.{kind}"] = torch.cat([state.pop(part) for part in parts])
     for key, value in state.items():
         stem, _, kind = key.rpartition(".")
@@ -151,7 +154,7 @@ def to_huggingface(model: AST):
     labels = cfg.labels or tuple(f"LABEL_{i}" for i in range(cfg.label_dim))
     config = HFConfig(
         hidden_size=cfg.dim,
-        num_hidden_layers=DEPTH,
+        num_hidden_layers=cfg.depth,
         num_attention_heads=cfg.heads,
         intermediate_size=MLP_RATIO * cfg.dim,
         layer_norm_eps=cfg.layer_norm_eps,
@@ -202,7 +205,7 @@ def from_huggingface(path_or_model) -> AST:
 
     mean and std come from its configuration if `to_huggingface` made it, else from the folder's
     preprocessor_config.json; without either they are AudioSet's, as in transformers itself.
-    Raises ValueError if it is not one of the four sizes or its parameters are not those of an AST.
+    Raises ValueError if it is not one of the known sizes or its parameters are not those of an AST.
     """
     from transformers import ASTFeatureExtractor, ASTForAudioClassification
 
@@ -218,13 +221,10 @@ def from_huggingface(path_or_model) -> AST:
         except OSError as error:
             warnings.warn(f"{path_or_model} has no front-end ({error}): mean and std are AudioSet's", stacklevel=2)
     theirs = hf.config
-    shape = (theirs.hidden_size, theirs.num_attention_heads)
+    shape = (theirs.hidden_size, theirs.num_attention_heads, theirs.num_hidden_layers)
     size = {value: name for name, value in SIZES.items()}.get(shape)  # base224 and base384 are one shape: base384
-    if size is None or theirs.num_hidden_layers != DEPTH:
-        raise ValueError(
-            f"astlib knows the widths and heads {sorted(set(SIZES.values()))} with {DEPTH} layers; "
-            f"found {shape} with {theirs.num_hidden_layers}"
-        )
+    if size is None:
+        raise ValueError(f"astlib knows the widths, heads and layers {sorted(set(SIZES.values()))}; found {shape}")
     cfg = ASTConfig(
         label_dim=theirs.num_labels,
         fstride=theirs.frequency_stride,
@@ -268,7 +268,7 @@ def load_original(path: str | Path, cfg: ASTConfig | None = None) -> AST:
     if not {"cls_token", "dist_token", "pos_embed", "mlp_head.1.weight"} <= set(state):
         raise ValueError(f"{path} is not a checkpoint of the original AST: it has {', '.join(list(state)[:4])} …")
     label_dim, dim = state["mlp_head.1.weight"].shape
-    size = {width: name for name, (width, _) in SIZES.items()}.get(dim)
+    size = {width: name for name, (width, *_) in SIZES.items()}.get(dim)
     patches = state["pos_embed"].shape[1] - 2
     model = AST(cfg or ASTConfig(label_dim=label_dim, model_size=size, **RELEASED.get(patches, {})))
     if model.pos_embed.shape[1] != state["pos_embed"].shape[1]:

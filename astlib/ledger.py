@@ -8,22 +8,19 @@ Chapter: notebooks/09_esc50.ipynb
 
 import hashlib
 import html
-import importlib.metadata
 import json
 import math
-import os
-import platform
-import subprocess
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from . import provenance
 from .files import write_json
 
 METRICS = ("accuracy", "mAP", "mAUC", "d_prime", "loss")
-PACKAGES = ("torch", "numpy", "accelerate", "safetensors", "soundfile", "soxr", "timm")
 
 
 @dataclass
@@ -32,7 +29,8 @@ class Run:
 
     wall_seconds: training and evaluation, summed over the epochs. throughput: training clips a second.
     peak_memory: bytes, of the process on CPU and of the accelerator otherwise. epochs: one entry each, with loss,
-    learning rate, seconds and metrics. metrics: the final ones and the rule that selected their epoch.
+    learning rate, seconds, metrics and, where accuracy counts, `right`: which test clips were right, see `unpack`.
+    metrics: the final ones and the rule that selected their epoch.
     """
 
     id: str
@@ -224,11 +222,11 @@ def new_run(recipe, parts: dict, weights: dict, device: torch.device, processes:
         **{name: {"clips": len(part), "hash": part.manifest_hash()} for name, part in parts.items()},
     }
     parameters = json.loads(json.dumps(asdict(recipe)))  # tuples become lists, as they will when read back
-    commit, dirty = git_state()
+    commit, dirty = provenance.git_state()
     return Run(
         id=run_id(parameters, data, weights), commit=commit, dirty=dirty, recipe=recipe.name, parameters=parameters,
-        data=data, weights=weights, seed=recipe.seed, versions=versions(),
-        hardware={**hardware(device, processes), "precision": precision},
+        data=data, weights=weights, seed=recipe.seed, versions=provenance.versions(),
+        hardware={**provenance.hardware(device, processes), "precision": precision},
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )  # fmt: skip
 
@@ -257,6 +255,18 @@ def earlier_run(out: Path, run: Run, resume: bool) -> Run | None:
     return Run.load(out / "run.json") if (out / "run.json").is_file() else None
 
 
+def pack(right: torch.Tensor) -> str:
+    """Which clips were right, `(clips,)` bool, as text: one bit a clip, in hexadecimal."""
+    return np.packbits(right.cpu().numpy()).tobytes().hex()
+
+
+def unpack(text: str, clips: int) -> np.ndarray:
+    """What `pack` wrote: `(clips,)` bool. Raises ValueError if the text is not about so many clips."""
+    if len(text) != 2 * -(-clips // 8):
+        raise ValueError(f"the list of right answers has {4 * len(text)} bits, and there are {clips} clips")
+    return np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8), count=clips).astype(bool)
+
+
 def finite(values: dict) -> dict:
     """The same with None for what is not a number or infinite: JSON has neither. An AUC of 1 makes d' infinite."""
     return {key: value if math.isfinite(value) else None for key, value in values.items()}
@@ -269,79 +279,3 @@ def run_id(parameters: dict, data: dict, weights: dict) -> str:
     p = parameters
     init = p["init"] if p["init"] in ("imagenet", "scratch") else "ast"
     return f"{p['name']}-{init}-stride{p['fstride']}-fold{p['fold']}-seed{p['seed']}-{digest}"
-
-
-def weights_hash(state: dict[str, torch.Tensor]) -> str:
-    """sha256 over names and values of a state dict, whatever file or hub it came from."""
-    digest = hashlib.sha256()
-    for key in sorted(state):
-        digest.update(key.encode())
-        digest.update(state[key].detach().cpu().contiguous().float().numpy().tobytes())
-    return f"sha256:{digest.hexdigest()}"
-
-
-def git_state() -> tuple[str | None, bool | None]:
-    """Commit of the checkout that astlib runs from, and whether tracked files differ; (None, None) outside of one."""
-    here = Path(__file__).resolve().parent
-    try:
-        if Path(_git(here, "rev-parse", "--show-toplevel")) != here.parent:
-            return None, None  # an installed copy that happens to lie in somebody's own repository
-        return _git(here, "rev-parse", "HEAD"), bool(_git(here, "status", "--porcelain", "--untracked-files=no"))
-    except (
-        OSError,
-        subprocess.CalledProcessError,
-    ):  # no git, or an installed wheel: the record says "unknown"
-        return None, None
-
-
-def _git(folder: Path, *words: str) -> str:
-    return subprocess.run(["git", "-C", folder, *words], check=True, capture_output=True, text=True).stdout.strip()
-
-
-def hardware(device: torch.device, processes: int = 1) -> dict:
-    """What the run ran on: kind and name of the device, how many, cores and memory of the machine."""
-    if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-        memory = torch.cuda.get_device_properties(device).total_memory
-    else:
-        name = _cpu_name()
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {
-        "device": device.type,
-        "name": name,
-        "count": processes,
-        "cores": cores,
-        "memory_gib": round(memory / 2**30),
-    }
-
-
-def _cpu_name() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] \
-        if cpuinfo.is_file() else []  # fmt: skip
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def versions() -> dict:
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = None
-    return found
-
-
-def peak_memory(device: torch.device) -> int:
-    """Bytes: what the accelerator held at most, or on a CPU the largest resident size of the process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    if platform.system() == "Windows":
-        import psutil  # comes with accelerate
-
-        return psutil.Process().memory_info().peak_wset
-    import resource  # on Linux the unit is KiB, on macOS bytes
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if platform.system() == "Darwin" else 1024 * peak

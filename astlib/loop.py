@@ -18,13 +18,13 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from tqdm.auto import tqdm
 
-from . import checkpoint, ledger, sampling
+from . import checkpoint, ledger, provenance, sampling
 from .checkpoint import Interrupted, TrainingStopped
 from .data import AudioDataset, Loadable
 from .files import write_json, write_whole
 from .frontend import Features
 from .ledger import Run
-from .measure import evaluate, evaluate_ensemble
+from .measure import evaluate, evaluate_ensemble, right_answers
 from .model import AST
 from .recipes import Recipe
 from .steps import backward, batches
@@ -178,6 +178,8 @@ class Training:
                     path = self.out / "scores" / f"epoch-{self.epoch:03d}.npz"
                     checkpoint.save_scores(path, logits, names, self.bare.cfg.multi_label)
                 found[name] = ledger.finite(result)
+                if name == "test" and recipe.metric == "accuracy":
+                    found[name]["right"] = ledger.pack(right_answers(logits, names, self.test))
         self.share_problems()
         return {
             "epoch": self.epoch,
@@ -215,7 +217,7 @@ class Training:
 
     def save(self) -> None:
         """A checkpoint of this moment; on one process, for all of them."""
-        self.record.peak_memory = max(self.record.peak_memory, ledger.peak_memory(self.device))
+        self.record.peak_memory = max(self.record.peak_memory, provenance.peak_memory(self.device))
         if self.main:
             state = {name: getattr(self, name) for name in ("epoch", "step", "loss", "seconds")}
             state["record"] = asdict(self.record)

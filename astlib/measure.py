@@ -107,7 +107,20 @@ def evaluate_scores(scores: torch.Tensor, names: list[str], dataset: AudioDatase
 
     Raises ValueError if one of them is no clip of the data set.
     """
+    return metrics.evaluate(_targets(names, dataset), scores)
+
+
+def right_answers(scores: torch.Tensor, names: list[str], dataset: AudioDataset) -> torch.Tensor:
+    """Which clips got their own class the highest score: `(clips,)` bool, of `(clips, classes)` scores or logits.
+
+    With these of two networks one can compare them clip by clip (`astlib.metrics.mcnemar`).
+    Raises ValueError if one of the names is no clip of the data set.
+    """
+    return scores.argmax(dim=1) == _targets(names, dataset).argmax(dim=1)
+
+
+def _targets(names: list[str], dataset: AudioDataset) -> torch.Tensor:
     rows = {str(name): i for i, name in enumerate(dataset.names)}
     if missing := [name for name in names if name not in rows]:
         raise ValueError(f"there are scores of {missing[0]!r}, which is no clip of {dataset.name}")
-    return metrics.evaluate(dataset.classes.take([rows[name] for name in names]).dense(), scores)
+    return dataset.classes.take([rows[name] for name in names]).dense()

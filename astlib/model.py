@@ -22,13 +22,14 @@ from torch import nn
 
 from .frontend import FILLS
 
-SIZES = {  # name: (width, heads); base224 and base384 differ in the ImageNet weights that fit them, not in shape
-    "tiny224": (192, 3),
-    "small224": (384, 6),
-    "base224": (768, 12),
-    "base384": (768, 12),
+# name: (width, heads, blocks); base224 and base384 differ in the ImageNet weights that fit them, not in shape
+SIZES = {
+    "tiny224": (192, 3, 12),
+    "small224": (384, 6, 12),
+    "base224": (768, 12, 12),
+    "base384": (768, 12, 12),
+    "large384": (1024, 16, 24),  # the paper's table 3 alone
 }
-DEPTH = 12
 MLP_RATIO = 4
 
 
@@ -39,7 +40,7 @@ class ASTConfig:
     label_dim: number of classes.
     fstride, tstride: hop of the patches in mel bins and in frames; 16 means no overlap, the paper uses 10.
     input_fdim, input_tdim: size of the spectrogram in mel bins and in frames of 10 ms.
-    model_size: "tiny224", "small224", "base224" or "base384" (the paper's).
+    model_size: "tiny224", "small224", "base224", "base384" (the paper's) or "large384".
     prefix_tokens: 2 (class and distillation token, as in DeiT and the paper) or 1 (as in a plain ViT).
     patch: height and width of a patch, in mel bins and frames. Only (16, 16) can use ImageNet weights.
     layer_norm_eps: epsilon of the norms in the encoder (timm's value; the head's norm keeps torch's 1e-5).
@@ -91,6 +92,10 @@ class ASTConfig:
     @property
     def heads(self) -> int:
         return SIZES[self.model_size][1]
+
+    @property
+    def depth(self) -> int:
+        return SIZES[self.model_size][2]
 
     def replace(self, **changes) -> "ASTConfig":
         return replace(self, **changes)
@@ -172,7 +177,7 @@ class AST(nn.Module):
         if cfg.prefix_tokens == 2:
             self.dist_token = nn.Parameter(torch.zeros(1, 1, cfg.dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, cfg.prefix_tokens + f * t, cfg.dim))
-        self.blocks = nn.ModuleList(Block(cfg.dim, cfg.heads, cfg.layer_norm_eps) for _ in range(DEPTH))
+        self.blocks = nn.ModuleList(Block(cfg.dim, cfg.heads, cfg.layer_norm_eps) for _ in range(cfg.depth))
         self.norm = nn.LayerNorm(cfg.dim, eps=cfg.layer_norm_eps)
         self.mlp_head = nn.Sequential(nn.LayerNorm(cfg.dim), nn.Linear(cfg.dim, cfg.label_dim))
         self.init_weights()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from . import convert, ledger, transfer
+from . import convert, provenance, transfer
 from .data import AudioDataset
 from .model import AST
 from .recipes import Recipe
@@ -29,9 +29,9 @@ def build_model(recipe: Recipe, labels: list[str]) -> tuple[AST, dict]:
             state = transfer.load_vit(name)
             model = transfer.from_vit(state, cfg, channels=recipe.channels, position=recipe.position)
             source = found.stem if found else transfer.VIT_NAMES.get(name, (name,))[0]
-            return model, {"source": f"imagenet, {source}", "hash": ledger.weights_hash(state)}
+            return model, {"source": f"imagenet, {source}", "hash": provenance.weights_hash(state)}
         start = convert.open_model(recipe.init)
-        weights = {"source": Path(recipe.init).name, "hash": ledger.weights_hash(start.state_dict())}
+        weights = {"source": Path(recipe.init).name, "hash": provenance.weights_hash(start.state_dict())}
         return transfer.adapt(start, cfg, position=recipe.position), weights
 
 

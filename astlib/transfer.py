@@ -24,6 +24,7 @@ VIT_NAMES = {  # model_size -> timm names of ImageNet weights that fit, the pape
     "small224": ("deit_small_distilled_patch16_224", "vit_small_patch16_224"),
     "base224": ("deit_base_distilled_patch16_224", "vit_base_patch16_224"),
     "base384": ("deit_base_distilled_patch16_384", "vit_base_patch16_384"),
+    "large384": ("vit_large_patch16_384",),
 }
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from astlib import ledger
-from astlib.ledger import Run, Table, families, load_runs, paper, run_id, table, weights_hash
+from astlib import ledger, provenance
+from astlib.ledger import Run, Table, families, load_runs, paper, run_id, table
+from astlib.provenance import weights_hash
 from astlib.recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -90,12 +91,12 @@ def test_table_of_runs_says_when_the_code_had_changes():
 
 def test_git_state_is_that_of_this_checkout():
     wanted = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
-    commit, dirty = ledger.git_state()
+    commit, dirty = provenance.git_state()
     assert commit == wanted.stdout.strip() and isinstance(dirty, bool)
 
 
 def test_hardware_names_a_real_cpu():
-    found = ledger.hardware(torch.device("cpu"))
+    found = provenance.hardware(torch.device("cpu"))
     assert found["name"] and found["cores"] >= 1 and found["memory_gib"] >= 1
 
 
@@ -128,3 +129,11 @@ def test_importing_astlib_is_light():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("clips", [1, 8, 9, 400])
+def test_right_answers_survive_packing(clips):
+    right = torch.arange(clips) % 3 == 0
+    assert (ledger.unpack(ledger.pack(right), clips) == right.numpy()).all()
+    with pytest.raises(ValueError, match="bits"):
+        ledger.unpack(ledger.pack(right), clips + 8)

@@ -6,6 +6,8 @@ processor, so that other work on the machine does not count.
 
 import shutil
 import sys
+from itertools import pairwise
+from statistics import median
 
 import pytest
 
@@ -55,9 +57,14 @@ def test_workers_stay_small_and_do_not_grow(found):
     for epoch in found["epochs"]:
         assert epoch["clips"] == scale.PER_EPOCH and len(epoch["workers"]) == scale.WORKERS
         assert all(worker["rss"] < 1000 for worker in epoch["workers"])
-    # An allocator keeps what it had at most, and takes some epochs to get there. What leaks goes on: the sound of an
-    # epoch's clips is 128 MB, and as much again as files.
+    # What leaks grows in every epoch: its sound alone is 128 MB, and as much again as files. An allocator takes a step
+    # once, when batches happen to overlap, at any epoch (185 MB was seen in the last of eight), and keeps it.
     for who in range(scale.WORKERS):
         private = [epoch["workers"][who]["uss"] for epoch in found["epochs"]]
-        assert private[-1] - max(private[2:4]) < 150
-    assert found["epochs"][-1]["main"]["uss"] - found["epochs"][2]["main"]["uss"] < 100
+        assert median(growth(private)) < 20, private
+    assert median(growth([epoch["main"]["uss"] for epoch in found["epochs"]])) < 20
+
+
+def growth(memory: list[int]) -> list[int]:
+    """MB from each epoch to the next, the first two left out: what is loaded once is loaded then."""
+    return [after - before for before, after in pairwise(memory[2:])]

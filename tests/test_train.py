@@ -14,7 +14,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, average_precision_score
 
-from astlib import checkpoint
+from astlib import checkpoint, ledger
 from astlib.audio import AudioError
 from astlib.checkpoint import Interrupted, TrainingStopped
 from astlib.data import Synthetic, parts
@@ -64,6 +64,8 @@ def test_a_run_leaves_model_log_scores_and_record(finished, data):
     assert [line["epoch"] for line in lines] == [1, 2] and lines == run.epochs
     assert run.metrics["rule"] == "last epoch" and run.metrics["accuracy"] == run.epochs[-1]["accuracy"]
     assert run.throughput > 0 and run.wall_seconds > 0 and run.peak_memory > 1e8
+    for epoch in run.epochs:
+        assert ledger.unpack(epoch["right"], len(data[1])).mean() == pytest.approx(epoch["accuracy"], abs=1e-12)
     assert run.data["train"] == {"clips": 18, "hash": run.data["train"]["hash"]}
     scores, clips = checkpoint.load_scores(out / "scores.npz")
     assert clips == data[1].names and scores.sum(1).allclose(torch.ones(len(clips)))
