@@ -264,6 +264,70 @@ def data_check(
     raise typer.Exit(1 if whole.problems else 0)
 
 
+@data_app.command("hash")
+def data_hash(
+    name: Annotated[str, typer.Argument(help="A data set; `astlib data list` shows them.")],
+    root: Annotated[str | None, typer.Option(help="Its folder; by default where ASTLIB_DATA says.")] = None,
+    add: Annotated[str | None, typer.Option(help="Add this copy to results/data.json, described so.")] = None,
+) -> None:
+    """The hashes of the copy that is here, for every fold. Records made on a copy that is not known are refused."""
+    from .audit import known_data
+    from .data import FOLDS, parts
+    from .files import write_json
+    from .ledger import results_folder
+
+    folds = []
+    for fold in range(1, FOLDS + 1):
+        train, _, test = parts(name, fold, root=root)
+        one = {"train": train.manifest_hash(), "test": test.manifest_hash()}
+        if one in folds:
+            break  # a set without folds gives the same parts again
+        folds.append(one)
+    typer.echo(json.dumps(folds, indent=1))
+    if add:
+        copies = known_data()
+        copies.setdefault(name, {})[add] = folds
+        write_json(results_folder() / "data.json", copies)
+
+
+@app.command()
+def reproduce(
+    table: Annotated[str, typer.Argument(help="A table of the paper, or all; --dry-run lists them.")] = "all",
+    cell: Annotated[str, typer.Argument(help="One of its cells.")] = "",
+    scale: Annotated[str, typer.Option(help="paper: its own recipes; tiny: AST-Tiny; try: minutes, no data.")] = "tiny",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and what each costs; run nothing.")] = False,
+    job: Annotated[int | None, typer.Option(min=0, help="Do this run of the list alone.")] = None,
+    gpus_per_run: Annotated[int, typer.Option(min=1, help="GPUs that share one run.")] = 1,
+    slurm: Annotated[Path | None, typer.Option(help="Write the missing runs as a job array to this file.")] = None,
+    card: Annotated[str, typer.Option(help="For the time limit of --slurm: T4, L4, A100 or H100.")] = "A100",
+) -> None:
+    """Run what is missing behind a table of the paper, one notebook and one record a run. A second call goes on."""
+    from . import compare, tables
+    from . import reproduce as runs
+
+    cells = tables.cells(table, cell, scale)
+    for warning in runs.ready():
+        typer.echo(f"careful: {warning}", err=True)
+    if dry_run:
+        typer.echo(runs.plan(cells, scale))
+        return
+    if slurm is not None:
+        slurm.write_text(runs.slurm(table, cell, scale, card, gpus_per_run), encoding="utf-8")
+        typer.echo(f"sbatch {slurm}")
+        return
+    if job is not None:
+        todo = runs.jobs(cells, scale)
+        if job >= len(todo):
+            raise ValueError(f"there are the jobs 0 to {len(todo) - 1}; found {job}")
+        typer.echo(f"{todo[job].name}: executed notebook in {runs.execute(todo[job])}")
+        return
+    failed = runs.run_missing(table, cell, scale, gpus_per_run)
+    for name in dict.fromkeys(found.table for found in cells):
+        typer.echo(f"\n{tables.TABLES[name].title}, {tables.TABLES[name].source}\n{compare.table(name, scale)}")
+    if failed:
+        raise ValueError(f"{failed} runs failed; what they said is in the notebooks beside their records")
+
+
 @app.command()
 def results(as_json: Annotated[bool, typer.Option("--json", help="One JSON line a run.")] = False) -> None:
     """The ledger: every recorded run, and the paper's number beside it."""

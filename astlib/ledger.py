@@ -30,7 +30,8 @@ class Run:
     wall_seconds: training and evaluation, summed over the epochs. throughput: training clips a second.
     peak_memory: bytes, of the process on CPU and of the accelerator otherwise. epochs: one entry each, with loss,
     learning rate, seconds, metrics and, where accuracy counts, `right`: which test clips were right, see `unpack`.
-    metrics: the final ones and the rule that selected their epoch.
+    metrics: the final ones and the rule that selected their epoch. seal: a hash over all of it, set when it is
+    complete; who edits a record by hand, or by accident, breaks it (`astlib.audit`).
     """
 
     id: str
@@ -49,6 +50,7 @@ class Run:
     peak_memory: int = 0
     epochs: list[dict] = field(default_factory=list)
     metrics: dict = field(default_factory=dict)
+    seal: str = ""
 
     def best(self, part: str | None = None) -> dict:
         """The epoch with the highest metric on the "test" or the "validation" part; of equal ones the first.
@@ -270,6 +272,12 @@ def unpack(text: str, clips: int) -> np.ndarray:
 def finite(values: dict) -> dict:
     """The same with None for what is not a number or infinite: JSON has neither. An AUC of 1 makes d' infinite."""
     return {key: value if math.isfinite(value) else None for key, value in values.items()}
+
+
+def seal(run: Run) -> str:
+    """sha256 over everything in a record but the seal itself."""
+    content = {key: value for key, value in asdict(run).items() if key != "seal"}
+    return f"sha256:{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"
 
 
 def run_id(parameters: dict, data: dict, weights: dict) -> str:

@@ -162,9 +162,13 @@ def mcnemar(targets, scores, others) -> tuple[int, int, float]:
     """
     first, second = _hits(*_checked(targets, scores)), _hits(*_checked(targets, others))
     one, other = int((first > second).sum()), int((second > first).sum())
-    coins = one + other
-    tail = sum(math.comb(coins, k) for k in range(min(one, other) + 1))
-    return one, other, min(1.0, 2 * tail / 2**coins)
+    return one, other, coins(one, other)
+
+
+def coins(heads: int, tails: int) -> float:
+    """How often fair coins fall at least as unevenly as these, to either side: the exact two-sided p."""
+    rarer = sum(math.comb(heads + tails, k) for k in range(min(heads, tails) + 1))
+    return min(1.0, 2 * rarer / 2 ** (heads + tails))
 
 
 def _checked(targets, scores) -> tuple[np.ndarray, np.ndarray]:

@@ -38,6 +38,18 @@ def git_state() -> tuple[str | None, bool | None]:
         return None, None
 
 
+def knows_commit(commit: str) -> bool | None:
+    """Whether a commit is in the history that this checkout has; None outside of one, where nobody can tell."""
+    here = Path(__file__).resolve().parent
+    if git_state()[0] is None:
+        return None
+    try:
+        _git(here, "merge-base", "--is-ancestor", commit, "HEAD")
+        return True
+    except subprocess.CalledProcessError:
+        return False
+
+
 def _git(folder: Path, *words: str) -> str:
     return subprocess.run(["git", "-C", folder, *words], check=True, capture_output=True, text=True).stdout.strip()
 

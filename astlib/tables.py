@@ -1,4 +1,5 @@
-"""The paper's tables as data: every cell is a recipe with its folds and seeds, at the paper's scale and at a tiny one.
+"""The paper's tables as data: every cell is a recipe with its folds and seeds, at the paper's scale, at a tiny one,
+and at one for trying the machinery out.
 
 Nothing runs here. `astlib.reproduce` says what a cell costs, runs what is missing and sets the results beside the
 published numbers of `results/paper.json`.
@@ -181,9 +182,22 @@ def _tiny() -> list[Cell]:
     ]  # fmt: skip
 
 
+# --- a try: the whole way in minutes, on sounds made in code. Its records stay out of the ledger -------------
+
+TRY = RECIPES["synthetic"].replace(init="scratch", epochs=1, fstride=32, tstride=32, batch=16)
+
+
+def _try() -> list[Cell]:
+    return [
+        Cell("learning-rate/3e-4", "3e-4", TRY, "12_the_ablations", (1, 2)),
+        Cell("learning-rate/1e-3", "1e-3", TRY.replace(lr=1e-3), "12_the_ablations", (1, 2)),
+    ]
+
+
 SCALES: dict[str, dict[str, Cell]] = {
     "paper": {cell.name: cell for cell in _paper()},
     "tiny": {cell.name: cell for cell in _tiny()},
+    "try": {cell.name: cell for cell in _try()},
 }
 
 

@@ -9,7 +9,6 @@ profile, parameters, or the data and weights that are found.
 """
 
 import argparse
-import ast
 import hashlib
 import json
 import os
@@ -19,15 +18,13 @@ import time
 from pathlib import Path
 
 import nbformat
-import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from astlib import notebooks
 from common import EXECUTED, ROOT, SOURCE, TIMES, chapters, fail, isolate_jupyter
 
 CELL_SECONDS = {"quick": 300, "full": None}
-CONVERT = {"str": str, "int": int, "float": float, "bool": lambda text: BOOLEANS[text.lower()]}
-BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 def parse() -> argparse.Namespace:
@@ -55,24 +52,8 @@ def select(numbers: list[str] | None) -> list[Path]:
     return [by_number[number.zfill(2)] for number in numbers]
 
 
-def parameters_of(notebook: Path) -> dict[str, dict]:
-    """Name -> papermill's description of every parameter in the notebook's `parameters` cell."""
-    return papermill.inspect_notebook(str(notebook))
-
-
-def convert(name: str, text: str, kind: str) -> object:
-    """A value from the command line, as the type that the chapter annotates."""
-    try:
-        return CONVERT[kind](text)
-    except (KeyError, ValueError):
-        fail(f"parameter {name} is of type {kind or 'unknown'}, and {text!r} is none")
-
-
-def assign(notebooks: list[Path], given: list[str], profile: str) -> dict[Path, dict]:
-    """Which parameters each chapter gets: those it declares. A name that none of them declares is refused.
-
-    A value that equals the chapter's default is left out, so that papermill adds no cell that says nothing.
-    """
+def assign(paths: list[Path], given: list[str], profile: str) -> dict[Path, dict]:
+    """Which parameters each chapter gets: those it declares. A name that none of them declares is refused."""
     texts = {"profile": profile}
     for pair in given:
         name, sign, text = pair.partition("=")
@@ -81,22 +62,15 @@ def assign(notebooks: list[Path], given: list[str], profile: str) -> dict[Path, 
         if name == "profile":
             fail("use --profile to choose the profile")
         texts[name] = text
-    declared = {path: parameters_of(path) for path in notebooks}
-    known = sorted({name for parameters in declared.values() for name in parameters})
-    unknown = [name for name in texts if name not in known and name != "profile"]
-    if unknown:
-        fail(f"unknown parameter {', '.join(unknown)}; the chosen chapters know {', '.join(known)}")
-    chosen = {}
-    for path, parameters in declared.items():
-        chosen[path] = {}
-        for name, text in texts.items():
-            if name not in parameters:
-                continue
-            kind = parameters[name]["inferred_type_name"]
-            value = convert(name, text, kind)
-            if value != ast.literal_eval(parameters[name]["default"]):
-                chosen[path][name] = value
-    return chosen
+    known = {path: notebooks.declared(path) for path in paths}
+    everything = sorted({name for parameters in known.values() for name in parameters})
+    if unknown := [name for name in texts if name not in everything and name != "profile"]:
+        fail(f"unknown parameter {', '.join(unknown)}; the chosen chapters know {', '.join(everything)}")
+    try:
+        return {path: notebooks.checked(path, {name: text for name, text in texts.items() if name in known[path]})
+                for path in paths}
+    except ValueError as error:
+        fail(str(error))
 
 
 def found_data() -> list[str]:
@@ -154,12 +128,7 @@ def explain(error: Exception) -> str:
 def run(notebook: Path, output: Path, parameters: dict, profile: str) -> str | None:
     """Execute one chapter. Returns None, or what went wrong."""
     try:
-        papermill.execute_notebook(
-            str(notebook), str(output), parameters=parameters,
-            kernel_name="python3", cwd=str(ROOT / "notebooks"), progress_bar=sys.stderr.isatty(),
-            execution_timeout=CELL_SECONDS[profile], start_timeout=120,
-            extra_arguments=["--IPKernelApp.log_level=50"],  # else each kernel warns that TCP is not encrypted
-        )
+        notebooks.execute(notebook, output, parameters, CELL_SECONDS[profile])
     except (PapermillExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
         return explain(error)
     notebook = nbformat.read(output, as_version=4)  # the page and its download carry no times of this machine
@@ -179,8 +148,8 @@ def main() -> None:
     arguments = parse()
     isolate_jupyter()
     os.chdir(ROOT)
-    notebooks = select(arguments.only)
-    chosen = assign(notebooks, arguments.parameters, arguments.profile)
+    selected = select(arguments.only)
+    chosen = assign(selected, arguments.parameters, arguments.profile)
     stage()
     state, times, common, failed = read(EXECUTED), read(TIMES), common_digest(), []
     for notebook, parameters in chosen.items():
@@ -205,7 +174,7 @@ def main() -> None:
         EXECUTED.write_text(json.dumps(state, indent=1))
         TIMES.write_text(json.dumps(times, indent=1))
     if failed:
-        fail(f"{len(failed)} of {len(notebooks)} chapters failed\n" + "\n".join(failed))
+        fail(f"{len(failed)} of {len(selected)} chapters failed\n" + "\n".join(failed))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from .report import Report
 from .targets import Targets
 
 GAIN = 5.0  # dB up or down
-VERSION = 1  # a number more whenever the same draw gives another sound
+VERSION = 2  # a number more whenever the same draw gives another sound
 
 
 class Mixture(AudioDataset):
@@ -73,7 +73,9 @@ class Mixture(AudioDataset):
             # Without replacement, by keys (Efraimidis & Spirakis 2006): the same as one draw after another.
             chosen = np.argsort(np.log(1 - rng.random(len(odds))) / odds)[::-1][:count]
             rows = [int(clips_of[c][int(rng.random() * len(clips_of[c]))]) for c in chosen]
-            gains = 10 ** (rng.uniform(-GAIN, GAIN, count) / 20)
+            # Rounded, because numpy's powers differ in the last bit from one kind of processor to another, and with
+            # it the fingerprint would.
+            gains = (10 ** (rng.uniform(-GAIN, GAIN, count) / 20)).round(6)
             sources.append((tuple(rows), tuple(gains.tolist()), tuple(rng.random(count).tolist())))
         joined = [(i, column) for i, (rows, _, _) in enumerate(sources) for r in rows for column in _columns(base, r)]
         report = Report(self.name, clips)

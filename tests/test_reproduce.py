@@ -1,0 +1,330 @@
+"""Reproduction: every cell can be priced and run, what was run is found again, and a record that lies is refused."""
+
+import copy
+import json
+import subprocess
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+
+from astlib import audit, compare, costs, data, ledger, notebooks, reproduce, tables
+from astlib.ledger import Run, load_runs
+from astlib.model import token_grid
+from astlib.recipes import RECIPES
+from astlib.reproduce import Ledger
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNS = load_runs()
+FIVE = [run for run in RUNS if run.recipe == "esc50-tiny" and run.hardware["precision"] == "bfloat16 mixed"]
+
+
+def astlib(*words, **environment):
+    import os
+    import sys
+
+    command = [sys.executable, "-m", "astlib.cli", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environment})
+
+
+# --- the tables ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", tables.SCALES)
+def test_every_cell_can_be_run_and_has_its_chapter(scale):
+    for name, cell in tables.SCALES[scale].items():
+        assert cell.table in tables.TABLES and cell.name == name
+        assert (notebooks.folder() / f"{cell.chapter}.ipynb").is_file(), name
+        for member in cell.members:
+            assert tables.SCALES[scale][member].recipe is not None
+        if cell.recipe is not None:
+            assert min(token_grid(cell.recipe.model_config(["a"]))) >= 1
+            assert "cell" in notebooks.declared(notebooks.folder() / f"{cell.chapter}.ipynb")
+
+
+def test_the_reference_of_a_table_is_one_of_its_cells():
+    for name, table in tables.TABLES.items():
+        there = [cell for scale in tables.SCALES for cell in tables.SCALES[scale] if cell.split("/")[0] == name]
+        assert table.reference in there or f"{table.reference}-balanced" in there, name
+
+
+def test_cells_share_their_runs():
+    alone = [reproduce.jobs([cell], "tiny") for cell in tables.cells("all", scale="tiny")]
+    together = reproduce.jobs(tables.cells("all", scale="tiny"), "tiny")
+    assert len({job.recipe for job in together}) == len(together) < sum(map(len, alone))
+    position, pretraining = (reproduce.jobs(tables.cells(*cell), "tiny") for cell in
+                             (("position", "bilinear"), ("pretraining", "imagenet")))  # fmt: skip
+    assert [job.recipe for job in position] == [job.recipe for job in pretraining]
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (("positions",), "no table 'positions'.*position"),
+    (("position", "cubic"), "no cell 'cubic'.*reinit, nearest, bilinear"),
+    (("position", "", "huge"), "paper, tiny, try"),
+])  # fmt: skip
+def test_unknown_names_are_refused_with_what_there_is(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        tables.cells(*arguments)
+
+
+@pytest.mark.parametrize("parameters, words", [
+    (dict(cell="position"), "table/cell"),
+    (dict(cell="position/nearest", fold=6), "fold of position/nearest must be one of 1, 2, 3, 4, 5; found 6"),
+    (dict(cell="position/nearest", fold="2"), "found '2'"),
+    (dict(cell="position/nearest", seed=1), "seed .* must be one of 0; found 1"),
+    (dict(cell="audioset/ensemble-s", scale="paper"), "is an ensemble of audioset/full"),
+])  # fmt: skip
+def test_a_chapters_parameters_are_checked(parameters, words):
+    with pytest.raises(ValueError, match=words):
+        reproduce.job(**parameters)
+
+
+# --- costs ---------------------------------------------------------------------------------------------------
+
+
+def test_operations_are_the_dossiers_and_the_bounds_are_shares():
+    assert costs.forward_flops(RECIPES["audioset"]) == pytest.approx(2 * 130.5e9, rel=2e-3)
+    low, high = costs.bounds()
+    assert 0.1 < low < high < 0.6
+
+
+def test_hours_follow_the_work():
+    least, most = costs.hours(RECIPES["audioset"], "A100", [])
+    assert 0 < least < most and costs.hours(RECIPES["audioset"], "H100", [])[1] < most
+    assert costs.hours(RECIPES["audioset"].replace(epochs=10), "A100", [])[1] == pytest.approx(2 * most)
+    with pytest.raises(ValueError, match="estimates exist for T4"):
+        costs.hours(RECIPES["audioset"], "V100", [])
+
+
+def test_a_record_on_a_card_replaces_the_estimate():
+    run = replace(copy.deepcopy(FIVE[0]), throughput=1000.0)
+    run.hardware.update(device="cuda", name="NVIDIA A100-SXM4-40GB")
+    recipe = RECIPES["esc50-tiny"]
+    least, most = costs.hours(recipe, "A100", [run])
+    assert least == most == pytest.approx(10 * (1600 + 400 / 3) / 1000 / 3600)
+
+
+@pytest.mark.parametrize("hours, words", [
+    ((0.01, 0.05), "under 5 min"), ((0.2, 0.7), "12 to 42 min"), ((3.0, 11.2), "3 to 11 h"), ((40.0, 40.0), "40 h"),
+])  # fmt: skip
+def test_hours_in_words(hours, words):
+    assert costs.in_words(*hours) == words
+
+
+# --- what was run --------------------------------------------------------------------------------------------
+
+
+def test_committed_records_hold_together():
+    assert {run.id: found for run in RUNS if (found := audit.problems(run, f"{run.id}.json"))} == {}
+
+
+def tamper(run: Run, what: str) -> Run:
+    """A copy of a record with something changed, and its seal made new: whoever lies, lies thoroughly."""
+    run = copy.deepcopy(run)
+    last = run.epochs[-1]
+    match what:
+        case "parameter":
+            run.parameters["lr"] = 1e-3
+        case "data":
+            run.data["train"]["hash"] = "sha256:" + "0" * 64
+        case "weights":
+            run.weights["hash"] = "sha256:" + "0" * 64
+        case "data and name":
+            run.data["train"]["hash"] = "sha256:" + "0" * 64
+            run.id = ledger.run_id(run.parameters, run.data, run.weights)
+        case "commit":
+            run.commit = "0" * 40
+        case "no commit":
+            run.commit = None
+        case "changes":
+            run.dirty = True
+        case "learning rate":
+            last["learning_rate"] *= 2
+        case "result":
+            run.metrics["accuracy"] = 0.999
+        case "better epoch":
+            run.metrics |= {name: run.epochs[-2][name] for name in ledger.METRICS}
+        case "epoch":
+            run.epochs.pop()
+        case "time":
+            run.wall_seconds /= 10
+        case "right answers":
+            last["right"] = ledger.pack(torch.zeros(400, dtype=torch.bool))
+    run.seal = ledger.seal(run)
+    return run
+
+
+@pytest.mark.parametrize("what, words", [
+    ("parameter", "does not follow from its parameters"), ("data", "does not follow"), ("weights", "does not follow"),
+    ("data and name", "no known copy of esc50"), ("commit", "not in this repository's history"),
+    ("no commit", "names no commit"), ("changes", "had changes"), ("learning rate", "learning rate"),
+    ("result", "metrics are not those"), ("better epoch", "metrics are not those"), ("epoch", "9 epochs"),
+    ("time", "not the sum"), ("right answers", "list of right answers"),
+])  # fmt: skip
+def test_a_record_that_was_tampered_with_is_refused(what, words):
+    run = tamper(FIVE[0], what)
+    assert any(words in problem for problem in audit.problems(run)), audit.problems(run)
+    there = Ledger([run])
+    assert there.runs == [] and run.id in there.refused
+    cell = tables.SCALES["tiny"]["esc50/ast-s"]
+    assert compare.obtained(cell, "tiny", there).text == "not run"
+
+
+def test_a_broken_seal_and_a_wrong_file_name_are_refused():
+    run = copy.deepcopy(FIVE[0])
+    run.hardware["name"] = "a faster one"
+    assert "its seal is broken: something in it was changed after the run" in audit.problems(run)
+    assert "the file is named other" in audit.problems(FIVE[0], "other.json")[0]
+
+
+def test_the_known_copies_are_what_the_data_here_gives(esc50_root):
+    for folds in audit.known_data()["esc50"].values():
+        for fold, known in enumerate(folds, start=1):
+            train, _, test = data.parts("esc50", fold)
+            if {"train": train.manifest_hash(), "test": test.manifest_hash()} != known:
+                break
+        else:
+            return
+    pytest.fail("the copy of ESC-50 that is here is none of results/data.json")
+
+
+def test_a_longer_run_begins_with_the_shorter_one():
+    run, recipe = FIVE[0], RECIPES["esc50-tiny"].replace(fold=FIVE[0].parameters["fold"])
+    assert reproduce.serves(run, recipe) and reproduce.serves(run, recipe.replace(epochs=2))
+    assert not reproduce.serves(run, recipe.replace(epochs=11)) and not reproduce.serves(run, recipe.replace(lr=1e-3))
+    assert not reproduce.serves(run, recipe.replace(epochs=3, average=(1, 3), selection="average"))
+    cell = tables.SCALES["tiny"]["pretraining/imagenet"]
+    assert compare.value(run, cell) == run.epochs[tables.TINY_EPOCHS - 1]["accuracy"]
+
+
+def test_a_cell_counts_every_fold_once():
+    cell = tables.SCALES["tiny"]["esc50/ast-s"]
+    found = compare.obtained(cell, "tiny", Ledger(RUNS))
+    assert [run.parameters["fold"] for run in found.runs] == [1, 2, 3, 4, 5]
+    assert len({run.hardware["precision"] for run in found.runs}) == 1, "one precision, where one has all folds"
+    assert found.mean == pytest.approx(sum(run.epochs[-1]["accuracy"] for run in found.runs) / 5)
+
+
+def made(accuracies: list[float], epochs=2, rights=None, **changes) -> list[Run]:
+    """Records of a setting, one a fold, as good as real ones for comparing."""
+    runs = []
+    for fold, accuracy in enumerate(accuracies, start=1):
+        run = copy.deepcopy(FIVE[0])
+        run.parameters |= {"fold": fold, "epochs": epochs, **changes}
+        run.epochs = run.epochs[:epochs]
+        run.epochs[-1]["accuracy"] = run.metrics["accuracy"] = accuracy
+        if rights:
+            run.epochs[-1]["right"] = rights[fold - 1]
+        runs.append(run)
+    return runs
+
+
+def test_settings_are_paired_by_fold():
+    from scipy.stats import ttest_rel
+
+    first, second = [0.6, 0.7, 0.8, 0.65, 0.7], [0.5, 0.65, 0.75, 0.6, 0.6]
+    cell = tables.SCALES["tiny"]["pretraining/imagenet"]
+    one, other = (compare.Obtained(cell, made(values), values, 5) for values in (first, second))
+    pair = compare.paired(one, other)
+    assert pair.difference == pytest.approx(0.07) and pair.folds == 5 and pair.clips is None
+    assert pair.t == pytest.approx(ttest_rel(first, second).pvalue)
+    assert compare.paired(compare.Obtained(cell, [], [], 5), other) is None
+
+
+def test_clips_are_paired_where_records_have_them():
+    from scipy.stats import binomtest
+
+    cell = tables.SCALES["tiny"]["pretraining/imagenet"]
+    a, b = torch.arange(400) < 300, (torch.arange(400) >= 20) & (torch.arange(400) < 310)
+    one = compare.Obtained(cell, made([0.75], rights=[ledger.pack(a)]), [0.75], 1)
+    other = compare.Obtained(cell, made([0.725], rights=[ledger.pack(b)]), [0.725], 1)
+    assert compare.paired(one, other).clips == pytest.approx(binomtest(20, 30).pvalue)
+
+
+def test_verdicts():
+    paper = {"value": 88.7, "spread": 0.7, "unit": "%"}
+    cell = tables.SCALES["paper"]["esc50/ast-s"]
+    runs = made([0.887] * 15)
+
+    def verdict(values, runs=runs, cell=cell, published=paper):
+        return compare.verdict(compare.Obtained(cell, runs, values, 15), published)
+
+    assert verdict([0.884, 0.889, 0.890]) == "within the spread"
+    assert verdict([0.84, 0.84, 0.841]) == "outside the spread"
+    assert verdict([0.887], runs[:5]) == "5 of 15 runs"
+    assert verdict([], []) == "not run" and verdict([0.5], published=None) == "the paper has no such number"
+    tiny = tables.SCALES["tiny"]["esc50/ast-s"]
+    assert "tiny224, stride 16" in verdict([0.82], cell=tiny)
+
+
+def test_an_ensemble_counts_only_with_the_runs_that_count():
+    cell = tables.SCALES["paper"]["audioset/ensemble-s"]
+    assert compare.obtained(cell, "paper", Ledger(RUNS)).text == "not run"
+    with pytest.raises(FileNotFoundError, match="needs the scores of its runs"):
+        reproduce.join(cell, "paper")
+
+
+# --- running it ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", tables.SCALES)
+def test_a_dry_run_lists_and_prices_every_table(scale, tmp_path):
+    done = astlib("reproduce", "all", "--scale", scale, "--dry-run", ASTLIB_RUNS=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    everything = reproduce.jobs(tables.cells("all", scale=scale), scale)
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(everything) + 3 and "missing" in lines[-1]
+    assert all(name in lines[0] for name in costs.CARDS)
+
+
+def test_the_paper_scale_starts_from_public_weights_by_name():
+    for cell in tables.SCALES["paper"].values():
+        recipe = cell.recipe
+        if recipe is not None and recipe.init == "imagenet":
+            from astlib.transfer import VIT_NAMES
+
+            assert recipe.weights or VIT_NAMES[recipe.model_size]
+        elif recipe is not None:
+            assert recipe.init in ("scratch", tables.RELEASED)
+
+
+def test_slurm_gets_the_missing_runs_as_an_array(tmp_path):
+    file = tmp_path / "jobs.sh"
+    done = astlib("reproduce", "weights", "--scale", "paper", "--slurm", str(file), "--card", "H100", "--gpus-per-run",
+                  "2", ASTLIB_RUNS=str(tmp_path))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    text = file.read_text()
+    assert "#SBATCH --array=0,1,2,3\n" in text and "--gres=gpu:2" in text and "reproduce weights --scale paper" in text
+    assert subprocess.run(["bash", "-n", file]).returncode == 0
+
+
+def test_a_table_is_run_by_papermill_and_not_twice(tmp_path):
+    words = ["reproduce", "learning-rate", "1e-3", "--scale", "try"]
+    done = astlib(*words, ASTLIB_RUNS=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    folders = sorted((tmp_path / "try").iterdir())
+    assert [folder.name for folder in folders] == [f"learning-rate-1e-3-fold{fold}-seed0" for fold in (1, 2)]
+    for fold, folder in enumerate(folders, start=1):
+        run = Run.load(folder / "run.json")
+        assert run.parameters["lr"] == 1e-3 and run.parameters["fold"] == fold
+        executed = nbformat.read(folder / "12_the_ablations.ipynb", as_version=4)
+        assert f'fold = {fold}' in json.dumps(executed) or fold == 1
+    assert "learning-rate/1e-3" in done.stdout
+    times = [(folder / "run.json").stat().st_mtime_ns for folder in folders]
+    again = astlib(*words, "--job", "1", ASTLIB_RUNS=str(tmp_path))
+    assert again.returncode == 0 and [(f / "run.json").stat().st_mtime_ns for f in folders] == times
+    assert not list((ROOT / "results" / "runs").glob("synthetic-*")), "a try stays out of the ledger"
+
+
+def test_a_job_that_is_not_there_is_refused(tmp_path):
+    done = astlib("reproduce", "learning-rate", "--scale", "try", "--job", "9", ASTLIB_RUNS=str(tmp_path))
+    assert done.returncode == 2 and "jobs 0 to 3; found 9" in done.stderr
+
+
+def test_settings_of_old_records_get_todays_defaults():
+    run = copy.deepcopy(FIVE[0])
+    del run.parameters["warmup_every"]
+    run.parameters["gone"] = 1
+    assert reproduce.settings(run) == asdict(RECIPES["esc50-tiny"].replace(fold=run.parameters["fold"]))
