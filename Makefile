@@ -1,7 +1,7 @@
 # Every target is short; what it does is in ci/. `make help` lists them.
 PYTHON_ENV := .venv/bin/python
 
-.PHONY: help setup book test serve outputs address clean
+.PHONY: help setup book test reproduce status serve outputs address clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -16,6 +16,14 @@ book: setup ## execute the chapters (profile quick) and build _build/html/index.
 
 test: setup ## run the unit tests, the chapters, and the checks of the built book
 	@$(PYTHON_ENV) ci/test.py
+
+TABLE ?= all
+SCALE ?= tiny
+reproduce: setup ## run what is missing of the paper's tables: make reproduce TABLE=position SCALE=tiny
+	@$(PYTHON_ENV) -m astlib.cli reproduce $(TABLE) --scale $(SCALE)
+
+status: setup ## write the tables of the ledger and draw every figure of them into _build/figures
+	@$(PYTHON_ENV) ci/status.py _build/figures
 
 serve: ## show the built book at http://127.0.0.1:8000/
 	@test -f _build/html/index.html || { echo "error: there is no built book yet; run make book" >&2; exit 1; }

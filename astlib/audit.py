@@ -43,7 +43,7 @@ def _commit(run: Run) -> list[str]:
         return ["it names no commit: nobody knows which code ran"]
     if run.dirty:
         return [f"the code had changes on top of commit {run.commit[:8]}"]
-    if not provenance.knows_commit(run.commit):
+    if provenance.knows_commit(run.commit) is False:
         return [f"commit {run.commit[:8]} is not in this repository's history"]
     return []
 

@@ -168,19 +168,23 @@ def rows_of(table: str, scale: str, ledger: Ledger | None = None) -> list[dict]:
     numbers = {row["id"]: row for row in paper()["rows"]}
     cells = tables.cells(table, scale=scale)
     found = {cell.name: obtained(cell, scale, ledger) for cell in cells}
-    reference = reference_of(table, found)
     return [
         {"cell": cell, "found": found[cell.name], "published": numbers.get(cell.published),
-         "paired": None if cell.name == reference else paired(found[cell.name], found[reference])}
+         "paired": None if (other := reference(cell, found)) in (None, cell.name)
+         else paired(found[cell.name], found[other])}
         for cell in cells
     ]  # fmt: skip
 
 
-def reference_of(table: str, found: dict[str, Obtained]) -> str:
-    """The cell that the others are compared with: the table's own where it was run, else the first that was."""
-    wanted = tables.TABLES[table].reference
-    done = [name for name, one in found.items() if one.runs]
-    return wanted if wanted in done or not done else done[0]
+def reference(cell: Cell, found: dict[str, Obtained]) -> str | None:
+    """The cell that this one is compared with: the table's own where it was run, else the first that was.
+
+    Only cells on the same data can be compared: of tables 2 and 5 each half has a reference of its own.
+    """
+    wanted, part = tables.TABLES[cell.table].reference, cell.name.rpartition("-")[2]
+    done = [name for name, one in found.items() if one.runs and cell.recipe and one.cell.recipe
+            and one.cell.recipe.dataset == cell.recipe.dataset]  # fmt: skip
+    return next((name for name in (wanted, f"{wanted}-{part}") if name in done), done[0] if done else None)
 
 
 def table(name: str, scale: str, ledger: Ledger | None = None) -> Table:

@@ -59,8 +59,8 @@ def bounds() -> tuple[float, float]:
     """The shares of a card's peak that the two published runs of AST reached, lower first."""
     recipe = RECIPES["audioset"]
     original = run_flops(recipe) / 590_881 / (4 * TITAN_X)
-    passt = 3 * forward_flops(recipe) * 23.1 / TITAN_RTX
-    return min(original, passt), max(original, passt)
+    koutini = 3 * forward_flops(recipe) * 23.1 / TITAN_RTX
+    return min(original, koutini), max(original, koutini)
 
 
 def measured(recipe: Recipe, runs: list[Run], device: str) -> float | None:

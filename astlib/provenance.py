@@ -39,7 +39,7 @@ def git_state() -> tuple[str | None, bool | None]:
 
 
 def knows_commit(commit: str) -> bool | None:
-    """Whether a commit is in the history that this checkout has; None outside of one, where nobody can tell."""
+    """Whether a commit is in this checkout's history; None where nobody can tell: installed, or cloned without it."""
     here = Path(__file__).resolve().parent
     if git_state()[0] is None:
         return None
@@ -47,7 +47,7 @@ def knows_commit(commit: str) -> bool | None:
         _git(here, "merge-base", "--is-ancestor", commit, "HEAD")
         return True
     except subprocess.CalledProcessError:
-        return False
+        return None if _git(here, "rev-parse", "--is-shallow-repository") == "true" else False
 
 
 def _git(folder: Path, *words: str) -> str:

@@ -21,6 +21,7 @@ import nbformat
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+import status
 from astlib import notebooks
 from common import EXECUTED, ROOT, SOURCE, TIMES, chapters, fail, isolate_jupyter
 
@@ -107,6 +108,7 @@ def stage() -> None:
     """Copy the configuration and the pages; the executed chapters stay, those no longer listed go."""
     shutil.rmtree(SOURCE / "book", ignore_errors=True)
     shutil.copytree(ROOT / "book", SOURCE / "book", ignore=shutil.ignore_patterns("__pycache__"))
+    status.write()
     shutil.copy(ROOT / "_config.yml", SOURCE / "_config.yml")
     (SOURCE / "notebooks").mkdir(exist_ok=True)
     listed = {path.name for path in chapters()}

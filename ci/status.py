@@ -1,0 +1,83 @@
+"""The status page of the book: every table of the paper beside our runs, and every run, written from the ledger.
+
+    python ci/status.py [FOLDER]    # FOLDER: also every figure of the tables, as SVG
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from astlib import compare, tables
+from astlib.ledger import Table
+from astlib.reproduce import Ledger
+from common import SOURCE, fail
+
+PAGE = SOURCE / "book" / "status_tables.txt"  # included by book/status.md; no page of its own
+SCALES = {"paper": "At the paper's scale", "tiny": "At the tiny scale"}
+
+
+def scrolling(table: Table, name: str) -> str:
+    """A wide table that scrolls by itself, by touch and by keyboard, so that the page stays as wide as the screen."""
+    start = f'<div class="output text_html wide" role="region" tabindex="0" aria-label="{name}">'
+    return f"{start}\n{table._repr_html_()}\n</div>\n"
+
+
+def sections(ledger: Ledger) -> Iterator[str]:
+    cells = [(scale, cell) for scale in SCALES for cell in tables.cells("all", scale=scale)]
+    done = sum(bool(compare.obtained(cell, scale, ledger).values) for scale, cell in cells)
+    yield f"{len(ledger.runs)} records count. {done} of {len(cells)} cells have at least one run.\n"
+    for scale, title in SCALES.items():
+        yield f"## {title}\n"
+        for name in dict.fromkeys(cell.table for cell in tables.cells("all", scale=scale)):
+            about = tables.TABLES[name]
+            yield f"### {about.title} ({about.source})\n" if scale == "paper" else f"### {about.title}, tiny\n"
+            yield scrolling(compare.table(name, scale, ledger), f"{about.title}, {scale} scale")
+    yield "## Every run\n"
+    yield scrolling(every_run(ledger), "Every run")
+    if ledger.refused:
+        yield "## Refused\n"
+        yield scrolling(Table(["record", "why"], [[i, "; ".join(why)] for i, why in ledger.refused.items()]), "Refused")
+
+
+def every_run(ledger: Ledger) -> Table:
+    rows = []
+    for run in sorted(ledger.runs, key=lambda run: run.started):
+        metric, p = run.parameters["metric"], run.parameters
+        found = f"{100 * run.metrics[metric]:.1f} %" if metric == "accuracy" else f"{run.metrics[metric]:.3f}"
+        machine = f"{run.hardware['count']} x {run.hardware['name']}, {run.hardware['precision']}"
+        versions = ", ".join(f"{name} {run.versions[name]}" for name in ("python", "torch") if run.versions.get(name))
+        rows.append([run.started[:10], run.id, f"fold {p['fold']}, seed {p['seed']}", f"{metric} {found}",
+                     run.metrics["rule"], f"{run.wall_seconds / 60:.0f} min", f"{run.throughput:.0f} clips/s", machine,
+                     versions, (run.commit or "")[:8]])
+    head = ["day", "run", "part", "result", "counts", "time", "speed", "hardware", "versions", "commit"]
+    return Table(head, rows)
+
+
+def write() -> None:
+    """Write the part of the status page that the ledger says."""
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text("\n".join(sections(Ledger())), encoding="utf-8")
+
+
+def figures(folder: Path) -> list[Path]:
+    """Draw every table of both scales that has a run, and return the files."""
+    from astlib import plots
+
+    folder.mkdir(parents=True, exist_ok=True)
+    ledger, files = Ledger(), []
+    for scale in SCALES:
+        for name in dict.fromkeys(cell.table for cell in tables.cells("all", scale=scale)):
+            rows = compare.rows_of(name, scale, ledger)
+            if any(row["found"].values for row in rows):
+                files.append(folder / f"{scale}-{name}.svg")
+                plots.ablation(rows).savefig(files[-1])
+    return files
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        fail("one folder at most")
+    write()
+    print(f"the page's tables: {PAGE}")
+    for file in figures(Path(sys.argv[1])) if len(sys.argv) == 2 else []:
+        print(file)
