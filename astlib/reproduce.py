@@ -183,20 +183,33 @@ def train(one: Job, progress: bool = True) -> Run:
     """
     from .train import fit
 
-    recipe, gpus = one.recipe, torch.cuda.device_count()
-    large = costs.CLIPS.get(recipe.dataset, (0, 0))[0] > 10_000
-    workers = max(1, (os.cpu_count() or 1) // max(1, gpus) - 1) if large else 0
+    gpus = torch.cuda.device_count()
     if gpus > 1:
-        started = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}", "-m"]
-        command = ["astlib.cli", "train", "--recipe", recipe.name, "--out", str(one.out), "--workers", str(workers)]
-        base = asdict(RECIPES[recipe.name])
-        changes = [f"{key}={value}" for key, value in asdict(recipe).items() if base[key] != value]
-        subprocess.run(started + command + [word for change in changes for word in ("--set", change)], check=True)
+        subprocess.run(command(one, gpus), check=True)
         run = Run.load(one.out / "run.json")
     else:
-        run = fit(recipe, one.out, workers=workers, progress=progress)
+        run = fit(one.recipe, one.out, workers=loaders(one.recipe, gpus), progress=progress)
     keep(run)
     return run
+
+
+def loaders(recipe: Recipe, gpus: int) -> int:
+    """Loader processes a device: none for a small data set, which is kept in memory, else what the cores give."""
+    if costs.clips_of(recipe)[0] <= 10_000:
+        return 0
+    return max(1, (os.cpu_count() or 1) // max(1, gpus) - 1)
+
+
+def command(one: Job, gpus: int) -> list[str]:
+    """What starts a job on several GPUs: torchrun with `astlib train`, and the recipe value by value."""
+    recipe = one.recipe
+    base = asdict(RECIPES[recipe.name])
+    changes = [f"{key}={value}" for key, value in asdict(recipe).items() if base[key] != value]
+    return [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}", "-m", "astlib.cli",
+        "train", "--recipe", recipe.name, "--out", str(one.out), "--workers", str(loaders(recipe, gpus)),
+        *(word for change in changes for word in ("--set", change)),
+    ]  # fmt: skip
 
 
 def keep(run: Run) -> None:

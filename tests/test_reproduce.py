@@ -300,6 +300,43 @@ def test_slurm_gets_the_missing_runs_as_an_array(tmp_path):
     assert subprocess.run(["bash", "-n", file]).returncode == 0
 
 
+@pytest.mark.parametrize("scale", ["paper", "tiny"])
+def test_several_gpus_get_the_recipe_value_by_value(scale):
+    from astlib.cli import parse
+
+    for one in reproduce.jobs(tables.cells("all", scale=scale), scale):
+        words = reproduce.command(one, 4)
+        assert "--nproc-per-node=4" in words and str(one.out) in words
+        changes = dict(parse(change) for word, change in zip(words, words[1:], strict=False) if word == "--set")
+        assert RECIPES[words[words.index("--recipe") + 1]].replace(**changes) == one.recipe
+
+
+def test_as_many_runs_at_once_as_there_are_devices(monkeypatch):
+    import threading
+    from types import SimpleNamespace
+
+    busy, most, seen, lock = set(), [], [], threading.Lock()
+
+    def run(words, env):
+        devices = env["CUDA_VISIBLE_DEVICES"]
+        with lock:
+            assert not busy & set(devices.split(",")), "a GPU serves one run at a time"
+            busy.update(devices.split(","))
+            most.append(len(busy))
+            seen.append((words[-1], devices))
+        threading.Event().wait(0.02)
+        with lock:
+            busy.difference_update(devices.split(","))
+        return SimpleNamespace(returncode=int(words[-1] == "2"))
+
+    monkeypatch.setattr(reproduce.subprocess, "run", run)
+    monkeypatch.setattr(reproduce.torch.cuda, "device_count", lambda: 5)
+    monkeypatch.setattr(reproduce, "Ledger", lambda: Ledger([]))
+    assert reproduce.run_missing("position", "", "paper", gpus_per_run=2) == 1, "the third of three fails"
+    assert sorted(number for number, _ in seen) == ["0", "1", "2"] and max(most) == 4
+    assert {devices for _, devices in seen} == {"0,1", "2,3"}
+
+
 def test_a_table_is_run_by_papermill_and_not_twice(tmp_path):
     words = ["reproduce", "learning-rate", "1e-3", "--scale", "try"]
     done = astlib(*words, ASTLIB_RUNS=str(tmp_path))
