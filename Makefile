@@ -1,7 +1,7 @@
 # Every target is short; what it does is in ci/. `make help` lists them.
 PYTHON_ENV := .venv/bin/python
 
-.PHONY: help setup book test reproduce status serve outputs address clean
+.PHONY: help setup book test reproduce status serve outputs colab address clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -31,6 +31,9 @@ serve: ## show the built book at http://127.0.0.1:8000/
 
 outputs: setup ## write the checked outputs back into notebooks/, strip everything else
 	@$(PYTHON_ENV) ci/outputs.py
+
+colab: setup ## run every chapter as Colab would: alone, astlib from a wheel (makes an environment of its own)
+	@$(PYTHON_ENV) ci/colab.py
 
 address: setup ## set the repository's address: make address REPO=owner/name TAG=v0.1.0
 	@$(PYTHON_ENV) ci/address.py $(REPO) $(TAG)

@@ -13,9 +13,9 @@ __version__ = "0.1.0"
 __all__ = ["AST", "ASTConfig", "LogMel", "token_grid", "__version__"]
 
 _MODULES = (
-    "audio", "augment", "checkpoint", "convert", "data", "devices", "explain", "export", "files", "frontend", "ledger",
-    "loop", "measure", "metrics", "model", "plots", "predict", "recipes", "sampling", "start", "steps", "train",
-    "transfer", "widgets",
+    "audio", "augment", "checkpoint", "cnn", "convert", "data", "devices", "explain", "export", "files", "frontend",
+    "ledger", "loop", "measure", "metrics", "model", "plots", "predict", "recipes", "sampling", "start", "steps",
+    "train", "transfer", "widgets",
 )  # fmt: skip
 
 

@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .cnn import Network, open_saved
 from .files import sync, write_json, write_whole
-from .model import AST, to_probabilities
+from .model import to_probabilities
 
 
 class CheckpointError(RuntimeError):
@@ -34,7 +35,7 @@ class Interrupted(TrainingStopped):
     """Somebody asked for a stop; the message says how to go on."""
 
 
-def save(out: str | Path, model: AST, optimizer, state: dict, scaler=None) -> Path:
+def save(out: str | Path, model: Network, optimizer, state: dict, scaler=None) -> Path:
     """Write `out/checkpoint-EEE-SSSSSSS` (weights, optimizer, state) and remove the earlier ones.
 
     state: JSON-ready, comes back from `load`; `state["epoch"]` is the epoch being worked on and `state["step"]` how
@@ -85,7 +86,7 @@ def latest(out: str | Path) -> Path | None:
     return found[-1] if found else None
 
 
-def load(folder: str | Path, model: AST, optimizer, scaler=None) -> dict:
+def load(folder: str | Path, model: Network, optimizer, scaler=None) -> dict:
     """Put a checkpoint's weights, optimizer and scaler state into place; returns the state.
 
     Raises CheckpointError if the files do not belong to this model.
@@ -107,18 +108,19 @@ def load(folder: str | Path, model: AST, optimizer, scaler=None) -> dict:
 # --- several at once -------------------------------------------------------------------------------------
 
 
-def average(folders: Sequence[str | Path]) -> AST:
-    """One AST whose weights are the mean over several saved ones, such as the epochs of a run (paper section 3.1).
+def average(folders: Sequence[str | Path]) -> Network:
+    """One network whose weights are the mean over several saved ones, such as the epochs of a run (paper section 3.1).
 
     The paper's 0.459 is such a mean: of all five epochs of the full AudioSet, and of epochs 6 to 25 of the balanced
-    part. Raises ValueError if there is none, or if they are not the same network.
+    part. Of a CNN the running statistics of the batch norms are averaged too, as in PSLA.
+    Raises ValueError if there is none, or if they are not the same network.
     """
     if not folders:
         raise ValueError("no weights to average: the run may have no epoch in that range")
-    model = AST.from_pretrained(folders[0])
+    model = open_saved(folders[0])
     sums = {key: value.double() for key, value in model.state_dict().items()}
     for folder in folders[1:]:
-        other = AST.from_pretrained(folder)
+        other = open_saved(folder)
         if other.cfg != model.cfg:
             raise ValueError(f"{folder} is another network than {folders[0]}: their configurations differ")
         for key, value in other.state_dict().items():

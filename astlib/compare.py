@@ -6,7 +6,7 @@ Chapters: notebooks/09_esc50.ipynb, notebooks/12_the_ablations.ipynb
 from dataclasses import asdict, dataclass
 from statistics import mean, stdev
 
-from . import metrics, tables
+from . import costs, metrics, tables
 from .ledger import Run, Table, paper, unpack
 from .reproduce import Job, Ledger
 from .tables import Cell
@@ -85,6 +85,13 @@ def differences(cell: Cell) -> list[str]:
     return [words.format(ours[name]) for name, words in WORDS.items() if ours[name] != wanted[name]]
 
 
+def fewer_clips(found: Obtained) -> list[str]:
+    """Whether the runs had clearly fewer training clips than their data set has: a part of it, or a copy with gaps."""
+    run = found.runs[0]
+    here, whole = run.data.get("train", {}).get("clips"), costs.CLIPS.get(run.data["name"], (0,))[0]
+    return [f"{here:,} of {whole:,} training clips"] if here and here < 0.9 * whole else []
+
+
 def verdict(found: Obtained, published: dict | None) -> str:
     """Within the spread, outside it, or why the two cannot be compared.
 
@@ -94,7 +101,7 @@ def verdict(found: Obtained, published: dict | None) -> str:
         return "not run"
     if published is None:
         return "the paper has no such number"
-    if differs := differences(found.cell):
+    if differs := differences(found.cell) + fewer_clips(found):
         return f"not comparable: {', '.join(differs)}"
     if len(found.runs) < found.wanted:
         return f"{len(found.runs)} of {found.wanted} runs"

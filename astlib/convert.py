@@ -17,6 +17,7 @@ from pickle import UnpicklingError
 
 import torch
 
+from .cnn import Network, open_saved
 from .export import to_onnx as to_onnx
 from .model import AST, MLP_RATIO, SIZES, ASTConfig, find_model
 from .transfer import weight_folders
@@ -286,9 +287,9 @@ def load_original(path: str | Path, cfg: ASTConfig | None = None) -> AST:
     return model.eval()
 
 
-def open_model(source: str | Path) -> AST:
-    """An AST from wherever it is: a folder or name that astlib knows, a checkpoint of the original (.pth), or
-    a Hugging Face folder or hub name.
+def open_model(source: str | Path) -> Network:
+    """A network from wherever it is: a folder or name that astlib knows (an AST, or one of `astlib.cnn`), a checkpoint
+    of the original (.pth), or a Hugging Face folder or hub name.
 
     Raises FileNotFoundError or ValueError that says what was tried.
     """
@@ -304,7 +305,7 @@ def open_model(source: str | Path) -> AST:
         folder = Path(text)
     config = folder / "config.json"
     if config.is_file() and "model_type" not in json.loads(config.read_text(encoding="utf-8")):
-        return AST.from_pretrained(folder)
+        return open_saved(folder)
     try:
         return from_huggingface(text if not config.is_file() else folder)
     except OSError as error:

@@ -29,12 +29,16 @@ CLIPS = {  # training and test clips; ESC-50 and Speech Commands from their auth
 }
 
 
-@functools.lru_cache(maxsize=256)
 def forward_flops(recipe: Recipe, classes: int = 50) -> int:
     """Operations of one clip's forward pass: a multiply and an add are two, softmax and norms are left out."""
+    return _count(recipe.model_config([str(i) for i in range(classes)]))
+
+
+@functools.lru_cache(maxsize=256)
+def _count(cfg) -> int:
     with torch.device("meta"):
-        network = cnn.build(recipe.model_config([str(i) for i in range(classes)])).eval()
-        mel = torch.zeros(1, recipe.input_tdim, recipe.input_fdim)
+        network = cnn.build(cfg).eval()
+        mel = torch.zeros(1, cfg.input_tdim, cfg.input_fdim)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(mel)
     return counter.get_total_flops()

@@ -181,7 +181,9 @@ def table(runs: list[Run]) -> Table:
         result = f"accuracy {100 * value:.1f} %" if metric == "accuracy" else f"{metric} {value:.3f}"
         rows.append([
             run.id, f"{run.data['name']}, {run.data['classes']} classes, fold {p['fold']}",
-            p["model_size"], p["init"], f"{p['fstride']}x{p['tstride']}", len(run.epochs),
+            *([p["model_size"], p["init"], f"{p['fstride']}x{p['tstride']}"] if p.get("network", "ast") == "ast" else
+              [p["network"], p["init"], ""]),
+            len(run.epochs),
             f"{result} ({run.metrics['rule']})", run.hardware["name"], f"{run.wall_seconds / 60:.0f} min",
             f"{(run.commit or 'unknown')[:8]}{' (with changes)' if run.dirty else ''}",
         ])  # fmt: skip
@@ -190,9 +192,13 @@ def table(runs: list[Run]) -> Table:
 
 def families(runs: list[Run]) -> list[list[Run]]:
     """The runs in groups that differ in nothing but the fold, such as the five folds of one setting."""
+    from .recipes import Recipe
+
+    defaults = {f.name: f.default for f in fields(Recipe)}  # of what a recipe did not have yet when the run was made
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        settings = {key: value for key, value in run.parameters.items() if key != "fold"}
+        settings = {key: value for key, value in {**defaults, **run.parameters}.items() if key not in ("fold", "name")}
+        settings["name"] = run.recipe
         groups.setdefault(json.dumps([settings, run.hardware["precision"]], sort_keys=True), []).append(run)
     return list(groups.values())
 

@@ -20,12 +20,12 @@ from tqdm.auto import tqdm
 
 from . import checkpoint, ledger, provenance, sampling
 from .checkpoint import Interrupted, TrainingStopped
+from .cnn import Network, open_saved
 from .data import AudioDataset, Loadable
 from .files import write_json, write_whole
 from .frontend import Features
 from .ledger import Run
 from .measure import evaluate, evaluate_ensemble, right_answers
-from .model import AST
 from .recipes import Recipe
 from .steps import backward, batches
 
@@ -36,8 +36,8 @@ class Training:
     asked: threading.Event  # is set when somebody wants the run to stop
 
     def __init__(
-        self, recipe: Recipe, out: Path, parts: dict, accelerator: Accelerator, model: AST, record: Run, workers: int,
-        micro_batch: int, save_minutes: float, require: float, progress: bool,
+        self, recipe: Recipe, out: Path, parts: dict, accelerator: Accelerator, model: Network, record: Run,
+        workers: int, micro_batch: int, save_minutes: float, require: float, progress: bool,
     ):  # fmt: skip
         self.recipe, self.out, self.parts, self.accelerator, self.record = recipe, out, parts, accelerator, record
         self.workers, self.micro_batch, self.require = workers, micro_batch, require
@@ -191,7 +191,7 @@ class Training:
             **({"validation": found["validation"]} if "validation" in found else {}),
         }
 
-    def evaluate(self, part: AudioDataset, model: AST | None = None) -> dict:
+    def evaluate(self, part: AudioDataset, model: Network | None = None) -> dict:
         size = self.micro_batch or 2 * self.recipe.batch
         try:
             return evaluate(model or self.bare, part, size, self.accelerator, self.workers, progress=self.show)
@@ -272,13 +272,14 @@ class Training:
         unusable = {name: report.counts() for name, report in self.reports.items() if report.problems}
         if unusable:
             record.metrics["unusable"] = unusable
+        record.seal = ledger.seal(record)
         if self.main:
             if recipe.selection == "average":
                 chosen, scores = self.out / "average", "average"
             else:
                 chosen = checkpoint.latest(self.out) if recipe.selection == "last" else self.out / "best"
                 scores = f"epoch-{record.metrics['epoch']:03d}"
-            AST.from_pretrained(chosen).save_pretrained(self.out / "model")
+            open_saved(chosen).save_pretrained(self.out / "model")
             shutil.copyfile(self.out / "scores" / f"{scores}.npz", self.out / "scores.npz")
             for folder in (self.out / "model", self.out):
                 write_json(folder / "run.json", asdict(record))

@@ -13,12 +13,13 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from . import checkpoint, metrics
+from .cnn import Network
 from .data import AudioDataset, collate
 from .data.base import Loadable
 from .data.report import Report
 from .devices import new_accelerator
 from .frontend import Features
-from .model import AST, to_probabilities
+from .model import to_probabilities
 
 
 def loss_function(logits: torch.Tensor, targets: torch.Tensor, kind: str, reduction: str = "mean") -> torch.Tensor:
@@ -37,7 +38,7 @@ def loss_function(logits: torch.Tensor, targets: torch.Tensor, kind: str, reduct
 
 @torch.no_grad()  # not inference_mode: what it makes, such as the weights of a model that moves, can never be trained
 def evaluate(
-    model: AST,
+    model: Network,
     dataset: AudioDataset,
     batch: int = 64,
     accelerator: Accelerator | None = None,

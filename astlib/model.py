@@ -269,32 +269,44 @@ class AST(nn.Module):
 
         The weights are float32 whatever the file holds. Raises FileNotFoundError or ValueError with what is missing.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         folder = find_model(folder_or_name)
-        try:
-            config = dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{folder / 'config.json'} is damaged: {error}") from error
-        unknown = sorted(set(config) - {field.name for field in fields(ASTConfig)})
-        if unknown:
-            raise ValueError(
-                f"{folder / 'config.json'} is not an astlib configuration: unknown keys {', '.join(unknown)}. "
-                "A Hugging Face folder is read with astlib.convert.from_huggingface"
-            )
-        model = cls(ASTConfig(**config))
-        try:
-            state = load_file(folder / "model.safetensors")
-            model.load_state_dict({key: value.float() for key, value in state.items()})
-        except (SafetensorError, RuntimeError) as error:
-            raise ValueError(f"{folder / 'model.safetensors'} is damaged or not this model's: {error}") from error
-        return model.eval()
+        return read_weights(cls(read_config(folder, ASTConfig)), folder)
 
 
 def to_probabilities(logits: torch.Tensor, multi_label: bool) -> torch.Tensor:
     """`(..., classes)` -> the same: sigmoid where several classes may be present at once, softmax for one of many."""
     return logits.sigmoid() if multi_label else logits.softmax(dim=-1)
+
+
+def read_config(folder: Path, kind: type):
+    """`config.json` of a saved model, as a configuration of this kind. Raises ValueError if it is none."""
+    try:
+        config = dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{folder / 'config.json'} is damaged: {error}") from error
+    unknown = sorted(set(config) - {field.name for field in fields(kind)})
+    if unknown:
+        raise ValueError(
+            f"{folder / 'config.json'} is not such an astlib configuration: unknown keys {', '.join(unknown)}. "
+            "A Hugging Face folder is read with astlib.convert.from_huggingface, another network with open_model"
+        )
+    return kind(**config)
+
+
+def read_weights(model: nn.Module, folder: Path) -> nn.Module:
+    """Put `model.safetensors` of a folder into a model, as float32; returns it in eval mode.
+
+    Raises ValueError if the file is damaged or holds other weights.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        state = load_file(folder / "model.safetensors")
+        model.load_state_dict({key: value.float() for key, value in state.items()})
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{folder / 'model.safetensors'} is damaged or not this model's: {error}") from error
+    return model.eval()
 
 
 def find_model(folder_or_name: str | Path) -> Path:

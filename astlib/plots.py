@@ -6,10 +6,11 @@ here uses pyplot: no window opens, no back end is chosen, and a figure that ends
 Chapters: notebooks/01_sound_to_spectrogram.ipynb (waveform, mel, filterbank),
 notebooks/02_spectrogram_to_tokens.ipynb (patches), notebooks/04_the_whole_ast.ipynb (whole_network),
 notebooks/05_pictures_to_sound.ipynb (position_similarity), notebooks/09_esc50.ipynb (curves, confusion),
-notebooks/14_looking_inside.ipynb (attention).
+notebooks/12_the_ablations.ipynb (ablation), notebooks/14_looking_inside.ipynb (attention).
 """
 
 import io
+import textwrap
 
 import matplotlib
 import numpy as np
@@ -209,17 +210,6 @@ def position_similarity(pos_embed, grid, prefix: int, rows: int = 4, cols: int =
     return fig
 
 
-def _spread(positions, gap: float) -> list[float]:
-    """Push numbers apart until neighbours are at least `gap` from each other, keeping their order."""
-    order = np.argsort(positions)
-    placed = np.asarray(positions, dtype=float)[order]
-    for i in range(1, len(placed)):
-        placed[i] = max(placed[i], placed[i - 1] + gap)
-    out = np.empty_like(placed)
-    out[order] = placed
-    return out.tolist()
-
-
 def curves(runs, ylabel: str = "accuracy (%)", reference=None, ax=None, title: str = "",
            limits=None) -> Figure:
     """Learning curves of several runs, each labelled at its own end.
@@ -240,11 +230,10 @@ def curves(runs, ylabel: str = "accuracy (%)", reference=None, ax=None, title: s
     for label, value in (reference or {}).items():
         ax.axhline(value, color=INK, linewidth=1.0, linestyle=(0, (5, 4)))
         ends.append((value, f" {label}", INK))
-    ax.set(xlabel="epoch", ylabel=ylabel, title=title, xlim=(0.8, longest + 0.2))
-    if limits:
-        ax.set_ylim(limits)
-    bottom, top = ax.get_ylim()
-    heights = _spread([value for value, _, _ in ends], (top - bottom) * 0.075)
+    ax.set(xlabel="epoch", ylabel=ylabel, title=title, xlim=(0.8, longest + 0.2), ylim=limits)
+    ends.sort(key=lambda end: end[0])
+    steps = 0.075 * np.ptp(ax.get_ylim()) * np.arange(len(ends))  # labels are pushed up until none covers another
+    heights = np.maximum.accumulate([value for value, _, _ in ends] - steps) + steps
     for (_, label, colour), y in zip(ends, heights, strict=True):
         ax.annotate(label, (1.0, y), xycoords=("axes fraction", "data"), color=colour, va="center",
                     fontsize=STYLE["legend.fontsize"])
@@ -333,3 +322,29 @@ def attention(values, weights, ax=None, title: str = "", colorbar: bool = True, 
         bar.set_label(label)
         bar.outline.set_visible(False)
     return ax.figure
+
+
+def ablation(cells, xlabel: str = "accuracy (%)", theirs: str = "mAP, published") -> Figure:
+    """A table, one line a cell: left our runs (rings) with their mean (bar), right the published number (diamond).
+
+    cells: {label: (values, published or None)}, values in per cent; without values it says "not run". The left axis
+    spans five points or more, so that little looks little. Where nothing was published there is one panel.
+    """
+    known = any(published is not None for _, published in cells.values())
+    fig, ((left, *right),) = figure(0.9 + 0.52 * len(cells), 1, 1 + known, sharey=True, squeeze=False,
+                                    subplot_kw={"xlabel": theirs, "xmargin": 0.2, "axisbelow": True})
+    for row, (values, published) in enumerate(cells.values()):
+        left.plot(values, [row] * len(values), "o", color=BLUE, fillstyle="none", markersize=7)
+        shown = [(left, float(np.mean(values)), "|", 20)] if len(values) else []
+        shown += [(ax, published, "D", 7) for ax in right if published is not None]
+        for ax, number, mark, size in shown:
+            ax.plot(number, row, mark, color=VERMILION, markersize=size, markeredgewidth=2.5)
+            ax.annotate(f"{number:.3g}", (number, row - 0.28), ha="center", fontsize=11)
+            ax.grid(visible=True, axis="y")
+        if not len(values):
+            left.text(0.5, row, "not run", transform=left.get_yaxis_transform(), ha="center", va="center")
+    middle, half = np.mean(left.get_xlim()), max(2.5, np.ptp(left.get_xlim()) / 2)
+    left.set(xlabel=xlabel, xlim=(middle - half, middle + half), ylim=(len(cells) - 0.5, -0.6))
+    left.set_yticks(range(len(cells)), [textwrap.fill(label, 22, break_on_hyphens=False) for label in cells])
+    left.tick_params(labelbottom=any(len(values) for values, _ in cells.values()))
+    return fig

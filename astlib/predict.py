@@ -1,4 +1,4 @@
-"""From a sound file to names of classes, with any saved AST.
+"""From a sound file to names of classes, with any saved network.
 
 A model reads a fixed number of frames. A shorter sound is padded as in training; a longer one is cut into windows that
 overlap by half, and the probabilities are averaged over them.
@@ -8,8 +8,9 @@ Chapter: notebooks/04_the_whole_ast.ipynb
 
 import torch
 
+from .cnn import Network
 from .frontend import Features
-from .model import AST, to_probabilities
+from .model import to_probabilities
 
 
 def starts(total: int, frames: int) -> list[int]:
@@ -18,13 +19,13 @@ def starts(total: int, frames: int) -> list[int]:
 
 
 @torch.inference_mode()
-def probabilities(model: AST, waveform: torch.Tensor) -> torch.Tensor:
+def probabilities(model: Network, waveform: torch.Tensor) -> torch.Tensor:
     """Mono waveform `(samples,)` at 16 kHz, floating point -> probabilities `(label_dim,)`.
 
     Sigmoid for a multi-label model (AudioSet), softmax for one of many (ESC-50).
     Raises ValueError if it is not one sound of at least 25 ms.
     """
-    cfg, device = model.cfg, model.pos_embed.device
+    cfg, device = model.cfg, next(model.parameters()).device
     features = Features(cfg).to(device)
     log_mel = features.log_mel
     waveform = torch.as_tensor(waveform)
@@ -45,7 +46,7 @@ def probabilities(model: AST, waveform: torch.Tensor) -> torch.Tensor:
     return to_probabilities(logits, cfg.multi_label).mean(dim=0).cpu()
 
 
-def predict(model: AST, waveform: torch.Tensor, top: int = 5) -> list[tuple[str, float]]:
+def predict(model: Network, waveform: torch.Tensor, top: int = 5) -> list[tuple[str, float]]:
     """The `top` most probable classes of a mono waveform `(samples,)` at 16 kHz: (label, probability), best first."""
     if top < 1:
         raise ValueError(f"top must be 1 or more; found {top}")

@@ -10,11 +10,13 @@ Chapter: notebooks/07_the_training_loop.ipynb
 import difflib
 from dataclasses import dataclass, fields, replace
 
+from .cnn import NETWORKS, CNNConfig
 from .frontend import FILLS
 from .model import ASTConfig
 from .transfer import CHANNELS, POSITIONS
 
 CHOICES = {
+    "network": ("ast", *NETWORKS),
     "loss": ("ce", "bce"),
     "metric": ("accuracy", "mAP"),
     "selection": ("last", "validation", "average", "paper"),
@@ -32,11 +34,13 @@ class Recipe:
     """One training run, complete but for the place where its files go.
 
     dataset, fold: which data (a name of `astlib.data.DATASETS`), and which fold is held out for testing.
-    model_size, fstride, tstride, input_fdim, input_tdim, prefix_tokens, patch: see `astlib.ASTConfig`.
+    network: "ast", or one of the CNNs of `astlib.cnn`: "cnn-mlp" or "psla".
+    model_size, fstride, tstride, input_fdim, input_tdim, prefix_tokens, patch: see `astlib.ASTConfig`. Of a CNN only
+        the two of the input count.
     mean, std: of the log-mel values (natural log) used for normalisation.
     fill: value of padding and masks: "zero" (in the log-mel, as in the original), "silence" or "mean".
-    init: "imagenet" (`weights`: a file or timm name; "" finds one for model_size), "scratch", or an AST: a saved one's
-        folder or name, a checkpoint of the original (.pth), a Hugging Face folder or hub name.
+    init: "imagenet" (`weights`: a file or timm name; "" finds one that fits), "scratch", or a network of the same kind:
+        a saved one's folder or name, a checkpoint of the original (.pth), a Hugging Face folder or hub name.
     channels, position: how the weights are turned into an AST's, see `astlib.transfer.from_vit`.
     lr, betas, weight_decay: of Adam; weight decay is added to the gradient (L2), as in the original.
     batch: clips a step over all devices together; epochs: passes over the training clips.
@@ -58,6 +62,7 @@ class Recipe:
     name: str
     dataset: str = "esc50"
     fold: int = 1
+    network: str = "ast"
     model_size: str = "base384"
     fstride: int = 10
     tstride: int = 10
@@ -112,6 +117,8 @@ class Recipe:
             raise ValueError(f"average wants two of the epochs 1 to {self.epochs}, in order; found {first} and {last}")
         if self.selection == "average" and self.average == (0, 0):
             raise ValueError('selection="average" needs a range of epochs, average=(first, last); found (0, 0)')
+        if self.network == "cnn-mlp" and self.init == "imagenet":
+            raise ValueError('nobody trained cnn-mlp on ImageNet: it needs init="scratch"; found "imagenet"')
         self.model_config(["any"])  # a grid that gives no token is refused here, not after the data is loaded
 
     def replace(self, **changes) -> "Recipe":
@@ -130,22 +137,18 @@ class Recipe:
         warmup = min(1.0, climbed / self.warmup_steps) if self.warmup_steps else 1.0
         return self.lr * self.decay**decays * warmup
 
-    def model_config(self, labels: list[str]) -> ASTConfig:
+    def model_config(self, labels: list[str]) -> ASTConfig | CNNConfig:
+        """What defines the network, for data with these classes."""
+        both = dict(
+            label_dim=len(labels), input_fdim=self.input_fdim, input_tdim=self.input_tdim, mean=self.mean, std=self.std,
+            fill=self.fill, multi_label=self.loss == "bce", labels=tuple(labels),
+        )  # fmt: skip
+        if self.network != "ast":
+            return CNNConfig(network=self.network, **both)
         return ASTConfig(
-            label_dim=len(labels),
-            fstride=self.fstride,
-            tstride=self.tstride,
-            input_fdim=self.input_fdim,
-            input_tdim=self.input_tdim,
-            model_size=self.model_size,
-            prefix_tokens=self.prefix_tokens,
-            patch=self.patch,
-            mean=self.mean,
-            std=self.std,
-            fill=self.fill,
-            multi_label=self.loss == "bce",
-            labels=tuple(labels),
-        )
+            fstride=self.fstride, tstride=self.tstride, model_size=self.model_size, prefix_tokens=self.prefix_tokens,
+            patch=self.patch, **both,
+        )  # fmt: skip
 
 
 def _typed(field, value):
@@ -196,14 +199,28 @@ VARIANTS = {
     "speech-commands-script": SPEECH_COMMANDS.replace(name="speech-commands-script", mixup=0.6, decay_until=0),
 }
 
+# --- CNNs beside it --------------------------------------------------------------------------------------
+
+# PSLA's own recipe (github.com/YuanGongND/psla), but for its enhanced labels of the balanced part.
+AUDIOSET_PSLA = AUDIOSET.replace(
+    name="audioset-psla", network="psla", input_tdim=1056, mean=-4.6476, std=4.5699 / 2, lr=1e-4, batch=100, epochs=30,
+    decay_from=11, decay_every=5, average=(16, 30),
+)  # fmt: skip
+AUDIOSET_PSLA_BALANCED = AUDIOSET_PSLA.replace(
+    name="audioset-psla-balanced", dataset="audioset-balanced", lr=1e-3, epochs=60, decay_from=36, balanced=False,
+    average=(41, 60),
+)  # fmt: skip
+VARIANTS |= {recipe.name: recipe for recipe in (AUDIOSET_PSLA, AUDIOSET_PSLA_BALANCED)}
+
 # --- the same tasks for 2 CPU cores ----------------------------------------------------------------------
 
 # ViT-Tiny, no overlap, a larger learning rate as small networks like it, fewer epochs.
 TINY = dict(model_size="tiny224", fstride=16, tstride=16, lr=3e-4, batch=32, decay_from=5)
 ESC50_TINY = ESC50.replace(name="esc50-tiny", **TINY, epochs=10)
-SPEECH_COMMANDS_TINY = SPEECH_COMMANDS.replace(
-    name="speech-commands-tiny", **TINY, decay_until=0, epochs=6, selection="last"
-)
+SC_TINY = SPEECH_COMMANDS.replace(name="speech-commands-tiny", **TINY, decay_until=0, epochs=6, selection="last")
+# The CNNs on the same clips, in the same order, with the same masks; ten epochs too, and the learning rates of CNNs.
+ESC50_CNN_MLP = ESC50_TINY.replace(name="esc50-cnn-mlp", network="cnn-mlp", init="scratch", lr=1e-3)
+ESC50_PSLA = ESC50_TINY.replace(name="esc50-psla", network="psla", lr=5e-4)
 # AudioSet's task in small: two or three clips of ESC-50 on top of each other, some classes rare.
 MIXTURE_TINY = ESC50.replace(
     name="esc50-mixture-tiny", dataset="esc50-mixture", **TINY, epochs=6, warmup_steps=50, loss="bce", balanced=True,
@@ -219,7 +236,8 @@ PAPER = {recipe.name: recipe for recipe in (AUDIOSET, AUDIOSET_BALANCED, ESC50, 
 RECIPES = {
     **PAPER,
     **VARIANTS,
-    **{recipe.name: recipe for recipe in (ESC50_TINY, SPEECH_COMMANDS_TINY, MIXTURE_TINY, SYNTHETIC, OWN_SOUNDS)},
+    **{recipe.name: recipe for recipe in (
+        ESC50_TINY, ESC50_CNN_MLP, ESC50_PSLA, SC_TINY, MIXTURE_TINY, SYNTHETIC, OWN_SOUNDS)},
 }
 
 
@@ -238,8 +256,7 @@ MODEL_FILE, TRAIN_FILE, RUN_FILE = "src/models/ast_models.py", "src/traintest.py
 LOADER = "src/dataloader.py"
 COMMON = {  # the same in all of the paper's recipes
     "model_size": f"{RUN_FILE}:133-135",
-    "fstride": "paper section 2.1: overlap of 6; all scripts: 10",
-    "tstride": "paper section 2.1: overlap of 6; all scripts: 10",
+    **dict.fromkeys(("fstride", "tstride"), "paper section 2.1: overlap of 6; all scripts: 10"),
     "input_fdim": f"paper section 2.1; {MODEL_FILE}:47",
     "prefix_tokens": f"{MODEL_FILE}:164-187. The paper's section 2.2 can be read as one averaged token",
     "patch": f"paper section 2.1; {MODEL_FILE}:84",
@@ -251,6 +268,7 @@ COMMON = {  # the same in all of the paper's recipes
     "weight_decay": f"{TRAIN_FILE}:53",
     "seed": f"the original sets none ({RUN_FILE}); 0 is ours",
     "fold": "all of them, one after the other, where there are folds",
+    "network": "paper section 2.1",
 }
 ESC_SCRIPT, AS_SCRIPT, SC_SCRIPT = (f"egs/{path}" for path in (
     "esc50/run_esc.sh:19-46", "audioset/run.sh:24-63", "speechcommands/run_sc.sh:18-42"))  # fmt: skip
@@ -280,7 +298,17 @@ _SC = {
     "mixup": "released log of the 98.12 % run: 0.5. run_sc.sh:27 says 0.6: speech-commands-script",
     "selection": f"{RUN_FILE}:146-171: best on the validation part, then the test part once",
 }  # fmt: skip
+_PSLA = {
+    **dict.fromkeys((field.name for field in fields(Recipe)), "psla at ad3ea6f: egs/audioset/run.sh, src/traintest.py"),
+    **dict.fromkeys(("model_size", "fstride", "tstride", "prefix_tokens", "patch", "position"), "of an AST only"),
+    **dict.fromkeys(("fold", "seed", "weights"), "ours"),
+    "fill": "psla: src/dataloaders/audioset_dataset.py: zeros before normalisation",
+    "std": "half of the 4.5699 in psla: egs/audioset/run.sh, by which its loader divides once",
+    "channels": "ours, as in the AST; in psla the first convolution starts from random weights",
+    "average": "psla: egs/audioset/run.sh; its src/traintest.py:validate_wa counts the first epoch twice",
+}
 SOURCES = {
+    "audioset-psla": _PSLA,
     "esc50": {**COMMON, **_ESC, "lr": ESC_SCRIPT, "init": "paper section 3.2, AST-S"},
     "esc50-p": {**COMMON, **_ESC, "lr": ESC_SCRIPT, "init": "paper section 3.2, AST-P: the released 0.4593 model"},
     "audioset": {
@@ -310,7 +338,7 @@ def describe(name: str):
         base = max((known for known in SOURCES if name.startswith(known)), key=len)
         sources = dict(SOURCES[base])
         for field in fields(chosen):
-            if (there := getattr(PAPER[base], field.name)) != getattr(chosen, field.name):
+            if (there := getattr(RECIPES[base], field.name)) != getattr(chosen, field.name):
                 sources[field.name] = f"this variant; {base} has {there}"
     rows = [
         [field.name, getattr(chosen, field.name), sources.get(field.name, "ours")]

@@ -100,6 +100,8 @@ def serves(run: Run, recipe: Recipe) -> bool:
     theirs, wanted = settings(run), asdict(recipe)
     if recipe.selection == "last" and recipe.average == (0, 0) and theirs["epochs"] > wanted["epochs"]:
         theirs["epochs"] = wanted["epochs"]
+    if not theirs["weights"] and run.weights["source"].startswith(f"imagenet, {wanted['weights']}"):
+        theirs["weights"] = wanted["weights"]  # the weights that were found are those that are named
     return theirs == wanted
 
 

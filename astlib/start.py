@@ -7,31 +7,40 @@ from pathlib import Path
 
 import torch
 
-from . import convert, provenance, transfer
+from . import cnn, convert, provenance, transfer
+from .cnn import Network
 from .data import AudioDataset
-from .model import AST
 from .recipes import Recipe
 
 
-def build_model(recipe: Recipe, labels: list[str]) -> tuple[AST, dict]:
+def build_model(recipe: Recipe, labels: list[str]) -> tuple[Network, dict]:
     """The network a recipe starts from, and where its weights came from: `{"source", "hash"}`.
 
-    New weights depend on the recipe's seed alone. Raises WeightsNotFound if ImageNet weights are asked for and absent.
+    New weights depend on the recipe's seed alone. Raises WeightsNotFound if ImageNet weights are asked for and absent,
+    ValueError if `init` is a saved network of another kind.
     """
     cfg = recipe.model_config(labels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         if recipe.init == "scratch":
-            return AST(cfg), {"source": "scratch", "hash": None}
+            return cnn.build(cfg), {"source": "scratch", "hash": None}
         if recipe.init == "imagenet":
-            name = recipe.weights or recipe.model_size
+            name = recipe.weights or (recipe.model_size if recipe.network == "ast" else cnn.EFFICIENTNET)
             found = transfer.find_vit(name)
             state = transfer.load_vit(name)
-            model = transfer.from_vit(state, cfg, channels=recipe.channels, position=recipe.position)
+            if recipe.network == "ast":
+                model = transfer.from_vit(state, cfg, channels=recipe.channels, position=recipe.position)
+            else:
+                model = cnn.from_efficientnet(state, cfg, channels=recipe.channels)
             source = found.stem if found else transfer.VIT_NAMES.get(name, (name,))[0]
             return model, {"source": f"imagenet, {source}", "hash": provenance.weights_hash(state)}
         start = convert.open_model(recipe.init)
         weights = {"source": Path(recipe.init).name, "hash": provenance.weights_hash(start.state_dict())}
+        kind = getattr(start.cfg, "network", "ast")
+        if kind != recipe.network:
+            raise ValueError(f"{recipe.init} is a network of the kind {kind}, the recipe asks for {recipe.network}")
+        if recipe.network != "ast":
+            return cnn.adapt(start, cfg), weights
         return transfer.adapt(start, cfg, position=recipe.position), weights
 
 

@@ -19,11 +19,11 @@ from torch.utils.data import DataLoader
 
 from . import sampling
 from .augment import mixup, noise_and_roll, spec_augment
+from .cnn import Network
 from .data import AudioDataset, collate
 from .data.base import Loadable
 from .frontend import Features
 from .measure import loss_function
-from .model import AST
 from .recipes import Recipe
 
 
@@ -76,7 +76,7 @@ def _of_a_stream(recipe: Recipe, epoch: int, step: int, items: dict, accelerator
 
 
 def backward(
-    recipe: Recipe, epoch: int, step: int, items: dict, model: AST, features: Features, accelerator: Accelerator,
+    recipe: Recipe, epoch: int, step: int, items: dict, model: Network, features: Features, accelerator: Accelerator,
     micro_batch: int = 0,
 ) -> Tensor:
     """Gradients of one step, `micro_batch` clips at a time (0: all at once); returns the loss of each clip, `(count,)`.

@@ -68,6 +68,7 @@ TABLES = dict([
     _table("patch", "Shape of the patches", "table 6", "16x16"),
     _table("esc50", "ESC-50", "table 7", "ast-s"),
     _table("speech-commands", "Speech Commands", "table 7", "ast-s"),
+    _table("cnns", "CNNs beside it", "table 1; at the tiny scale ours", "ast"),
     _table("channels", "From three colours to one channel", "ours: section 2.2 says average, the code sums", "sum"),
     _table("fill", "What stands behind the end of a clip", "ours", "zero"),
     _table("tokens", "One class token or two", "ours: the paper has no such row", "two"),
@@ -104,6 +105,10 @@ def _paper() -> list[Cell]:
         Cell("audioset/ensemble-m", "the three, and strides 12, 14 and 16", None, ten, take="last",
              published="audioset-full-ensemble-m",
              members=(full, "overlap/4-full", "overlap/2-full", "overlap/0-full")),
+        Cell("cnns/psla", "PSLA, all of AudioSet, weights averaged", RECIPES["audioset-psla"], "13_cnns_beside_it",
+             published="audioset-psla-full"),
+        Cell("cnns/psla-balanced", "PSLA, balanced part, weights averaged", RECIPES["audioset-psla-balanced"],
+             "13_cnns_beside_it", published="audioset-psla-balanced"),
         *_both("pretraining/none", "random weights", twelve, "pretraining-none", init="scratch"),
         *_both("pretraining/imagenet", "ImageNet", twelve, "pretraining-imagenet"),
         Cell("weights/vit-base", "ViT-B", BALANCED.replace(weights="vit_base_patch16_384"), twelve,
@@ -166,6 +171,12 @@ def _tiny() -> list[Cell]:
               ("vit", "ViT-Ti", "vit-base", "vit_tiny_patch16_224"),
               ("deit", "DeiT-Ti without distillation", "deit", "deit_tiny_patch16_224"),
               ("deit-distilled", "DeiT-Ti with distillation", "deit-distilled", "deit_tiny_distilled_patch16_224"))),
+        *(Cell(f"cnns/{name}", what, recipe.replace(init=init, epochs=TINY_EPOCHS), "13_cnns_beside_it", FOLDS)
+          for name, what, recipe, init in (
+              ("ast", "AST-Tiny, random weights", TINY, "scratch"),
+              ("cnn-mlp", "CNN + MLP, random weights", RECIPES["esc50-cnn-mlp"], "scratch"),
+              ("psla", "PSLA, random weights", RECIPES["esc50-psla"], "scratch"),
+              ("psla-imagenet", "PSLA, ImageNet", RECIPES["esc50-psla"], "imagenet"))),
         cell("channels/sum", "summed, as the code does"),
         cell("channels/mean", "averaged, as the paper says", channels="mean"),
         *(cell(f"fill/{fill}", what, recipe=WORDS.replace(epochs=3), fill=fill) for fill, what in (

@@ -22,6 +22,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 import status
+import traps
 from astlib import notebooks
 from common import EXECUTED, ROOT, SOURCE, TIMES, chapters, fail, isolate_jupyter
 
@@ -109,6 +110,7 @@ def stage() -> None:
     shutil.rmtree(SOURCE / "book", ignore_errors=True)
     shutil.copytree(ROOT / "book", SOURCE / "book", ignore=shutil.ignore_patterns("__pycache__"))
     status.write()
+    traps.write()
     shutil.copy(ROOT / "_config.yml", SOURCE / "_config.yml")
     (SOURCE / "notebooks").mkdir(exist_ok=True)
     listed = {path.name for path in chapters()}

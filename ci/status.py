@@ -68,9 +68,16 @@ def figures(folder: Path) -> list[Path]:
     for scale in SCALES:
         for name in dict.fromkeys(cell.table for cell in tables.cells("all", scale=scale)):
             rows = compare.rows_of(name, scale, ledger)
-            if any(row["found"].values for row in rows):
-                files.append(folder / f"{scale}-{name}.svg")
-                plots.ablation(rows).savefig(files[-1])
+            if not any(row["found"].values for row in rows):
+                continue
+            accuracy = compare.metric_of(rows[0]["cell"]) == "accuracy"
+            drawn = {row["cell"].what: ([value * (100 if accuracy else 1) for value in row["found"].values],
+                                        row["published"]["value"] if row["published"] else None) for row in rows}
+            units = {row["published"]["unit"] for row in rows if row["published"]}
+            files.append(folder / f"{scale}-{name}.svg")
+            figure = plots.ablation(drawn, "ours: accuracy (%)" if accuracy else "ours: mAP",
+                                    f"published: {'accuracy (%)' if units == {'%'} else 'mAP'}")
+            figure.savefig(files[-1])
     return files
 
 

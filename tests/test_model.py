@@ -14,7 +14,8 @@ import astlib
 from astlib.model import Attention, Block, PatchEmbed
 
 # Counts of the original's logs (1,024 frames, 527 classes) less its two unused ImageNet heads.
-PARAMETERS = {"tiny224": 5_723_663, "small224": 22_063_631, "base224": 86_594_063, "base384": 86_594_063}
+PARAMETERS = {"tiny224": 5_723_663, "small224": 22_063_631, "base224": 86_594_063, "base384": 86_594_063,
+              "large384": 304_361_999}  # fmt: skip
 # Patches that the original's logs and the paper's table 5 name, and their grids: (frames, stride) -> (f, t).
 GRIDS = {
     (100, 10): (12, 9), (100, 12): (10, 8), (100, 14): (9, 7), (100, 16): (8, 6),
@@ -79,7 +80,7 @@ def test_grid_is_the_size_of_a_convolutions_output(mels, frames, fstride, tstrid
 
 
 @pytest.mark.parametrize("changes, message", [
-    ({"model_size": "huge"}, "tiny224, small224, base224, base384; found 'huge'"),
+    ({"model_size": "huge"}, "tiny224, small224, base224, base384, large384; found 'huge'"),
     ({"prefix_tokens": 3}, "1 .* or 2 .*found 3"),
     ({"prefix_tokens": 0}, "found 0"),
     ({"fstride": 0}, "1 or more"),

@@ -24,6 +24,8 @@ FIGURES = {
     "position_similarity": lambda: plots.position_similarity(torch.randn(1, 2 + 8 * 6, 16), (8, 6), 2),
     "curves": lambda: plots.curves({"one": [1, 2, 3], "two": [1.5]}, reference={"paper": 2.5}),
     "confusion": lambda: plots.confusion([[3, 1], [0, 4]], ["dog", "cat"]),
+    "ablation": lambda: plots.ablation({"a": ([60.0, 61.0], 0.3), "b": ([], None)}),
+    "attention": lambda: plots.attention(MEL, torch.rand(60, 128)),
     "whole_network": lambda: plots.whole_network(
         torch.randn(1600), MEL, 16, torch.randn(13, 26, 8), torch.randn(1, 8), torch.randn(1, 5)
     ),

@@ -195,6 +195,8 @@ def test_a_longer_run_begins_with_the_shorter_one():
     assert reproduce.serves(run, recipe) and reproduce.serves(run, recipe.replace(epochs=2))
     assert not reproduce.serves(run, recipe.replace(epochs=11)) and not reproduce.serves(run, recipe.replace(lr=1e-3))
     assert not reproduce.serves(run, recipe.replace(epochs=3, average=(1, 3), selection="average"))
+    assert reproduce.serves(run, recipe.replace(weights="vit_tiny_patch16_224"))
+    assert not reproduce.serves(run, recipe.replace(weights="deit_tiny_patch16_224"))
     cell = tables.SCALES["tiny"]["pretraining/imagenet"]
     assert compare.value(run, cell) == run.epochs[tables.TINY_EPOCHS - 1]["accuracy"]
 
