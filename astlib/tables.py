@@ -68,7 +68,7 @@ TABLES = dict([
     _table("patch", "Shape of the patches", "table 6", "16x16"),
     _table("esc50", "ESC-50", "table 7", "ast-s"),
     _table("speech-commands", "Speech Commands", "table 7", "ast-s"),
-    _table("cnns", "CNNs beside it", "table 1; at the tiny scale ours", "ast"),
+    _table("cnns", "CNNs beside it", "table 1", "ast"),
     _table("channels", "From three colours to one channel", "ours: section 2.2 says average, the code sums", "sum"),
     _table("fill", "What stands behind the end of a clip", "ours", "zero"),
     _table("tokens", "One class token or two", "ours: the paper has no such row", "two"),

@@ -56,7 +56,7 @@ def test_every_cell_finds_its_published_row(scale):
 @pytest.mark.parametrize("cell", PAPER_CELLS, ids=lambda cell: cell.name)
 def test_row_is_about_what_the_cell_runs(cell):
     row = ROWS[cell.published]
-    assert row["table"] == cell.table
+    assert row["table"] == {"cnns": "audioset"}.get(cell.table, cell.table)  # PSLA stands in the main table
     if row["metric"] == "mAP":
         assert row["source"].endswith(TABLES[cell.table].source)
     if cell.recipe:

@@ -40,7 +40,7 @@ def test_every_cell_can_be_run_and_has_its_chapter(scale):
         for member in cell.members:
             assert tables.SCALES[scale][member].recipe is not None
         if cell.recipe is not None:
-            assert min(token_grid(cell.recipe.model_config(["a"]))) >= 1
+            assert cell.recipe.network != "ast" or min(token_grid(cell.recipe.model_config(["a"]))) >= 1
             assert "cell" in notebooks.declared(notebooks.folder() / f"{cell.chapter}.ipynb")
 
 
