@@ -140,8 +140,23 @@ def run(notebook: Path, output: Path, parameters: dict, profile: str) -> str | N
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
+    notebook.cells = [part for cell in notebook.cells for part in apart(cell)]
     nbformat.write(notebook, output)
     return None
+
+
+def apart(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """A cell that shows tables and a figure, as two: caption and label belong to its last picture, not to tables."""
+    outputs = cell.get("outputs", [])
+    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
+    if "figure" not in cell.metadata.get("mystnb", {}) or not pictures or sum("data" in o for o in outputs) < 2:
+        return [cell]
+    figure = nbformat.v4.new_code_cell(
+        source="# the figure of the cell above",  # an empty cell would be left out
+        id=f"{cell.id[:57]}-figure", metadata={"mystnb": cell.metadata.pop("mystnb"), "tags": ["remove-input"]},
+        execution_count=cell.execution_count, outputs=[pictures[-1]])
+    cell.outputs = [output for output in outputs if output is not pictures[-1]]
+    return [cell, figure]
 
 
 def read(path: Path) -> dict:

@@ -108,3 +108,17 @@ def test_unknown_profile_is_refused():
     done = subprocess.run([sys.executable, "ci/execute.py", "--profile", "fast"], cwd=execute.ROOT,
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 2 and "quick" in done.stderr
+
+
+def test_a_figure_beside_tables_gets_a_cell_of_its_own():
+    new = nbformat.v4
+    table = new.new_output("display_data", data={"text/html": "<table></table>"})
+    picture = new.new_output("execute_result", data={"image/png": "abcd"}, execution_count=2)
+    metadata = {"mystnb": {"figure": {"name": "fig-1", "caption": "A figure."}}, "tags": ["hide-input"]}
+    cell = new.new_code_cell("show()", id="show", metadata=metadata, outputs=[table, picture], execution_count=2)
+    first, second = execute.apart(nbformat.from_dict(cell))
+    assert first.outputs == [table] and "mystnb" not in first.metadata and first.source == "show()"
+    assert second.outputs == [picture] and second.metadata["mystnb"]["figure"]["name"] == "fig-1"
+    assert second.metadata["tags"] == ["remove-input"] and second.id != first.id
+    alone = new.new_code_cell("show()", id="show", metadata=metadata, outputs=[picture], execution_count=2)
+    assert execute.apart(alone) == [alone]
