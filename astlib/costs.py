@@ -70,16 +70,18 @@ def bounds() -> tuple[float, float]:
 def measured(recipe: Recipe, runs: list[Run], device: str) -> float | None:
     """Operations a second that training reached on this device, from the record whose network is nearest in size.
 
+    Of several alike the fastest counts: the others had company on their machine.
+
     device: a part of the hardware's name, such as "A100", or "cpu". None if no record of the ledger ran there.
     """
     found = []
     for run in runs:
         name, kind = run.hardware["name"], run.hardware["device"]
         if not run.throughput or not (kind == "cpu" if device == "cpu" else device in name):
-            continue
+            continue  # elsewhere, or an ensemble: it trained nothing
         own = 3.0 * forward_flops(Recipe(**run.parameters))
         found.append((abs(own / (3.0 * forward_flops(recipe)) - 1), own * run.throughput / run.hardware["count"]))
-    return min(found)[1] if found else None
+    return min(found, key=lambda one: (one[0], -one[1]))[1] if found else None
 
 
 def hours(recipe: Recipe, device: str, runs: list[Run], clips: tuple[int, int] | None = None) -> tuple[float, float]:

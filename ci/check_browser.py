@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ AXE = BUILD / "axe" / "axe.min.js"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
              "--disable-component-update", "--disable-sync"]
+BROWSERS = 3  # at once
 WIDTHS = (1300, 390)
 HOW_TO_INSTALL = ("no Chromium found: install it (Debian: apt-get install chromium; Ubuntu: apt-get install "
                   "chromium-browser; or Google Chrome) or set ASTLIB_CHROMIUM to the program")
@@ -184,19 +186,24 @@ def check(folder: Path = HTML, names: list[str] | None = None, screens: Path | N
     if program is None:
         raise FileNotFoundError(HOW_TO_INSTALL)
     names = names or [*(f"{page}.html" for page in pages()), "search.html"]
-    server, findings = serve(folder), []
+    server = serve(folder)
+    address = f"http://127.0.0.1:{server.server_address[1]}"
     self_contained = (folder / STAMPED_VENDOR).exists()
-    try:
+
+    def some(first: int) -> list[str]:
+        """Every BROWSERS-th page, in a browser of its own: much of the time goes into waiting."""
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
-            for name in names:
-                for width in WIDTHS:
-                    address = f"http://127.0.0.1:{server.server_address[1]}"
-                    findings += visit(browser, address, name, width, self_contained, screens)
+            found = [finding for name in names[first::BROWSERS] for width in WIDTHS
+                     for finding in visit(browser, address, name, width, self_contained, screens)]
             browser.close()
+        return found
+
+    try:
+        with ThreadPoolExecutor(BROWSERS) as pool:
+            return [finding for found in pool.map(some, range(BROWSERS)) for finding in found]
     finally:
         server.shutdown()
-    return findings
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ PAGES = "tests/test_book_pages.py"
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "300", "--nbval-kernel-name", "python3"]
 STEPS = {
-    "unit tests": [*PYTEST, "tests", "--ignore", PAGES],
+    "unit tests": [*PYTEST, "tests", "--ignore", PAGES, "--durations", "12"],
     "chapters (nbval)": [*PYTEST, *NBVAL, "notebooks"],
     "executing the book": [sys.executable, "ci/execute.py"],
     "rendering the book": [sys.executable, "ci/build.py"],
