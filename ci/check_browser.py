@@ -9,6 +9,7 @@ ASTLIB_CHROMIUM names.
 """
 
 import argparse
+import contextlib
 import functools
 import os
 import shutil
@@ -19,7 +20,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import TimeoutError, sync_playwright
 
 from common import BUILD, HTML, STAMPED_VENDOR, fail, pages
 
@@ -136,8 +137,10 @@ def check_sliders(page):
         handle.scroll_into_view_if_needed()
         handle.focus()
         page.keyboard.press("ArrowLeft" if at_end else "ArrowRight")
-        page.wait_for_timeout(300)
-        after = handle.evaluate(PICTURE)
+        for _ in range(10):  # a slow machine may take its time
+            page.wait_for_timeout(300)
+            if (after := handle.evaluate(PICTURE)) != before:
+                break
         if not before or not after or before == after:
             yield f"slider {name!r} does not change its picture"
 
@@ -149,6 +152,13 @@ def check_axe(page):
         if violation["impact"] in ("serious", "critical"):
             places = "; ".join(node["html"][:120].replace("\n", " ") for node in violation["nodes"][:3])
             yield f"{violation['impact']} {violation['id']} ({len(violation['nodes'])}): {violation['help']}: {places}"
+
+
+def settle(page, condition: str, argument) -> None:
+    """Give the page time to do what it was told; whether it did is then checked."""
+    with contextlib.suppress(TimeoutError):
+        page.wait_for_function(condition, arg=argument, timeout=10_000)
+    page.wait_for_timeout(300)
 
 
 def visit(browser, address: str, name: str, width: int, self_contained: bool, screens: Path | None) -> list[str]:
@@ -165,7 +175,7 @@ def visit(browser, address: str, name: str, width: int, self_contained: bool, sc
         found.append("formulas or widgets are not ready after 20 s")
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)
-        page.wait_for_timeout(300)
+        settle(page, "theme => document.documentElement.dataset.theme === theme", theme)
         found += [f"{theme}: {finding}" for finding in check_state(page, theme)]
         if AXE.exists():
             found += [f"{theme}: {finding}" for finding in check_axe(page)]
