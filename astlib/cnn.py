@@ -23,8 +23,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .frontend import FILLS
-from .model import AST, ASTConfig, find_model, read_config, read_weights
+from .model import AST, ASTConfig, check_labels_and_fill, find_model, read_config, read_weights
 from .transfer import to_one_channel
 
 WIDTHS, HIDDEN = (16, 32, 64, 128, 256), 512  # of CNNMLP: channels after each block, and its MLP
@@ -53,12 +52,7 @@ class CNNConfig:
     def __post_init__(self):
         if self.network not in NETWORKS:
             raise ValueError(f"network must be one of {', '.join(NETWORKS)}; found {self.network!r}")
-        if self.labels is not None:
-            object.__setattr__(self, "labels", tuple(self.labels))  # JSON gives lists
-            if len(self.labels) != self.label_dim:
-                raise ValueError(f"label_dim is {self.label_dim}, but {len(self.labels)} labels were given")
-        if self.fill not in FILLS:
-            raise ValueError(f"fill must be one of {', '.join(FILLS)}; found {self.fill!r}")
+        check_labels_and_fill(self)
         if self.label_dim < 1 or min(self.input_fdim, self.input_tdim) < 32:
             raise ValueError(
                 "a CNN needs 1 class or more and 32 mel bins and frames or more, as it halves both five times; found "

@@ -22,7 +22,7 @@ class Obtained:
     """What our runs gave for one cell.
 
     values: one a fold, or where there are several seeds one a seed (the mean of its folds). runs: fold by fold.
-    wanted: how many runs the cell asks for. unit: what to multiply by for people, 100 for accuracy.
+    wanted: how many runs the cell asks for.
     """
 
     cell: Cell
@@ -65,7 +65,7 @@ def value(run: Run, cell: Cell) -> float:
 
 def obtained(cell: Cell, scale: str, ledger: Ledger) -> Obtained:
     if cell.recipe is None:
-        run = ledger.ensemble(cell)
+        run = ledger.ensemble(cell, scale)
         return Obtained(cell, [run] if run else [], [value(run, cell)] if run else [], 1)
     by_seed = [[ledger.find(Job(cell, fold, seed, scale)) for fold in cell.folds] for seed in cell.seeds]
     runs = [run for runs in by_seed for run in runs if run]

@@ -14,7 +14,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from . import cnn
-from .ledger import Run
+from .ledger import Run, settings
 from .recipes import RECIPES, Recipe
 
 # Peak of dense matrix products with 16-bit inputs, in operations a second (NVIDIA's data sheets).
@@ -31,7 +31,8 @@ CLIPS = {  # training and test clips; ESC-50 and Speech Commands from their auth
 
 def forward_flops(recipe: Recipe, classes: int = 50) -> int:
     """Operations of one clip's forward pass: a multiply and an add are two, softmax and norms are left out."""
-    return _count(recipe.model_config([str(i) for i in range(classes)]))
+    cfg = recipe.model_config([str(i) for i in range(classes)])
+    return _count(cfg.replace(mean=0.0, std=1.0, fill="zero", multi_label=True, labels=None))  # these cost nothing
 
 
 @functools.lru_cache(maxsize=256)
@@ -79,7 +80,7 @@ def measured(recipe: Recipe, runs: list[Run], device: str) -> float | None:
         name, kind = run.hardware["name"], run.hardware["device"]
         if not run.throughput or not (kind == "cpu" if device == "cpu" else device in name):
             continue  # elsewhere, or an ensemble: it trained nothing
-        own = 3.0 * forward_flops(Recipe(**run.parameters))
+        own = 3.0 * forward_flops(Recipe(**settings(run)))
         found.append((abs(own / (3.0 * forward_flops(recipe)) - 1), own * run.throughput / run.hardware["count"]))
     return min(found, key=lambda one: (one[0], -one[1]))[1] if found else None
 

@@ -190,16 +190,20 @@ def table(runs: list[Run]) -> Table:
     return Table(header, rows)
 
 
-def families(runs: list[Run]) -> list[list[Run]]:
-    """The runs in groups that differ in nothing but the fold, such as the five folds of one setting."""
+def settings(run: Run) -> dict:
+    """A record's parameters with today's names: what a recipe did not have yet has its default."""
     from .recipes import Recipe
 
-    defaults = {f.name: f.default for f in fields(Recipe)}  # of what a recipe did not have yet when the run was made
+    known = {field.name for field in fields(Recipe)}
+    return asdict(Recipe(**{key: value for key, value in run.parameters.items() if key in known}))
+
+
+def families(runs: list[Run]) -> list[list[Run]]:
+    """The runs in groups that differ in nothing but the fold, such as the five folds of one setting."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        settings = {key: value for key, value in {**defaults, **run.parameters}.items() if key not in ("fold", "name")}
-        settings["name"] = run.recipe
-        groups.setdefault(json.dumps([settings, run.hardware["precision"]], sort_keys=True), []).append(run)
+        alike = {key: value for key, value in settings(run).items() if key != "fold"}
+        groups.setdefault(json.dumps([alike, run.hardware["precision"]], sort_keys=True), []).append(run)
     return list(groups.values())
 
 

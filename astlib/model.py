@@ -33,6 +33,16 @@ SIZES = {
 MLP_RATIO = 4
 
 
+def check_labels_and_fill(cfg) -> None:
+    """What every network's configuration has to get right. Raises ValueError; makes the labels a tuple."""
+    if cfg.labels is not None:
+        object.__setattr__(cfg, "labels", tuple(cfg.labels))  # JSON gives lists
+        if len(cfg.labels) != cfg.label_dim:
+            raise ValueError(f"label_dim is {cfg.label_dim}, but {len(cfg.labels)} labels were given")
+    if cfg.fill not in FILLS:
+        raise ValueError(f"fill must be one of {', '.join(FILLS)}; found {cfg.fill!r}")
+
+
 @dataclass(frozen=True)
 class ASTConfig:
     """Everything that defines an AST, and what one must know to feed it with sound. Names as in the original.
@@ -67,14 +77,9 @@ class ASTConfig:
 
     def __post_init__(self):
         object.__setattr__(self, "patch", tuple(self.patch))  # JSON gives lists
-        if self.labels is not None:
-            object.__setattr__(self, "labels", tuple(self.labels))
-            if len(self.labels) != self.label_dim:
-                raise ValueError(f"label_dim is {self.label_dim}, but {len(self.labels)} labels were given")
+        check_labels_and_fill(self)
         if self.model_size not in SIZES:
             raise ValueError(f"model_size must be one of {', '.join(SIZES)}; found {self.model_size!r}")
-        if self.fill not in FILLS:
-            raise ValueError(f"fill must be one of {', '.join(FILLS)}; found {self.fill!r}")
         if self.prefix_tokens not in (1, 2):
             raise ValueError(f"prefix_tokens must be 1 (ViT) or 2 (DeiT, AST); found {self.prefix_tokens}")
         if min(self.label_dim, self.fstride, self.tstride, *self.patch) < 1:

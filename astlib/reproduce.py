@@ -10,14 +10,15 @@ import os
 import queue
 import subprocess
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
 from . import audit, costs, data, measure, provenance, tables
-from .ledger import Run, Table, finite, load_runs, new_run, results_folder, run_id, seal
+from .ledger import Run, Table, finite, load_runs, new_run, results_folder, run_id, seal, settings
 from .recipes import RECIPES, Recipe
 from .tables import Cell
 
@@ -83,19 +84,13 @@ def jobs(cells: list[Cell], scale: str) -> list[Job]:
 # --- what is there -------------------------------------------------------------------------------------------
 
 
-def settings(run: Run) -> dict:
-    """A record's parameters with today's names: what a recipe did not have yet has its default."""
-    known = {field.name for field in fields(Recipe)}
-    return asdict(Recipe(**{key: value for key, value in run.parameters.items() if key in known}))
-
-
 def serves(run: Run, recipe: Recipe) -> bool:
     """Whether a record is a run of this recipe, or begins with one.
 
     Without an average nothing in a run depends on how many epochs it will have, so the first epochs of a longer one
     are the shorter one, to the bit.
     """
-    if "members" in run.parameters:
+    if "members" in run.parameters or run.parameters["name"] != recipe.name:
         return False
     theirs, wanted = settings(run), asdict(recipe)
     if recipe.selection == "last" and recipe.average == (0, 0) and theirs["epochs"] > wanted["epochs"]:
@@ -128,25 +123,30 @@ class Ledger:
         Of several the one in whose precision most folds of the cell were run, then the one with the cell's own number
         of epochs, then float32.
         """
-        siblings = [Job(one.cell, fold, one.seed, one.scale) for fold in one.cell.folds]
         there = [run for run in self.runs if serves(run, one.recipe)]
-
-        def folds(precision: str) -> int:
-            runs = [run for run in self.runs if run.hardware["precision"] == precision]
-            return sum(any(serves(run, sibling.recipe) for run in runs) for sibling in siblings)
+        if len(there) < 2:
+            return there[0] if there else None
+        folds = Counter()  # precision -> how many folds of the cell ran in it
+        for fold in one.cell.folds:
+            sibling = Job(one.cell, fold, one.seed, one.scale).recipe
+            folds.update({run.hardware["precision"] for run in self.runs if serves(run, sibling)})
 
         def order(run: Run) -> tuple:
             precision = run.hardware["precision"]
-            return -folds(precision), len(run.epochs) != one.recipe.epochs, precision != "float32", run.id
+            return -folds[precision], len(run.epochs) != one.recipe.epochs, precision != "float32", run.id
 
-        return min(there, key=order, default=None)
+        return min(there, key=order)
 
-    def ensemble(self, cell: Cell) -> Run | None:
+    def ensemble(self, cell: Cell, scale: str) -> Run | None:
         """The record of an ensemble, if it joined the runs that count today."""
-        members = [tables.SCALES["paper"][name] for name in cell.members]
-        ids = [run.id for one in jobs(members, "paper") if (run := self.find(one))]
+        ids = [run.id for one in jobs([cell], scale) if (run := self.find(one))]
         name = cell.name.replace("/", "-")
         return next((r for r in self.runs if r.recipe == name and r.parameters.get("members") == ids), None)
+
+
+def missing(cells: list[Cell], scale: str, ledger: Ledger) -> list[int]:
+    """The numbers of the jobs that no record serves."""
+    return [number for number, one in enumerate(jobs(cells, scale)) if ledger.find(one) is None]
 
 
 def plan(cells: list[Cell], scale: str, ledger: Ledger | None = None) -> Table:
@@ -161,9 +161,9 @@ def plan(cells: list[Cell], scale: str, ledger: Ledger | None = None) -> Table:
         state = "missing" if run is None else f"done: {run.id.rsplit('-', 1)[1]}, {run.wall_seconds / 3600:.1f} h"
         words = ["" if run else costs.in_words(*spent[card]) for card in cards]
         rows.append([number, one.cell.name, one.fold, one.seed, state, *words])
-    missing = sum(row[4] == "missing" for row in rows)
-    total = [costs.in_words(*totals[card]) if missing else "" for card in cards]
-    rows.append(["", "", "", "", f"{missing} of {len(rows)} missing", *total])
+    left = sum(row[4] == "missing" for row in rows)
+    total = [costs.in_words(*totals[card]) if left else "" for card in cards]
+    rows.append(["", "", "", "", f"{left} of {len(rows)} missing", *total])
     return Table(["job", "cell", "fold", "seed", "state", *cards], rows)
 
 
@@ -243,8 +243,8 @@ def run_missing(table: str, cell: str, scale: str, gpus_per_run: int = 1) -> int
 
     Every run is a process of its own, so a crash of one loses nothing of the others.
     """
-    cells, ledger = tables.cells(table, cell, scale), Ledger()
-    todo = [number for number, one in enumerate(jobs(cells, scale)) if ledger.find(one) is None]
+    cells = tables.cells(table, cell, scale)
+    todo = missing(cells, scale, Ledger())
     gpus = torch.cuda.device_count()
     slots: queue.Queue[list[int]] = queue.Queue()
     for first in range(0, max(1, gpus - gpus_per_run + 1), gpus_per_run):
@@ -272,12 +272,11 @@ def join(cell: Cell, scale: str) -> Run:
 
     Raises FileNotFoundError if a member's run folder is not here: scores stay there, the ledger has records alone.
     """
-    ledger, members = Ledger(), [tables.SCALES[scale][name] for name in cell.members]
-    parts = jobs(members, scale)
+    ledger, parts = Ledger(), jobs([cell], scale)
     found = [ledger.find(one) for one in parts]
     files = [one.out / "scores" / f"epoch-{one.recipe.epochs:03d}.npz" for one in parts]
-    if missing := [file for file in files if not file.is_file()]:
-        raise FileNotFoundError(f"{cell.name} needs the scores of its runs: {missing[0]} is not here")
+    if gone := [file for file in files if not file.is_file()]:
+        raise FileNotFoundError(f"{cell.name} needs the scores of its runs: {gone[0]} is not here")
     first = parts[0].recipe
     test = data.parts(first.dataset, first.fold)[2]
     result = finite(measure.evaluate_ensemble(files, test))
@@ -298,8 +297,7 @@ def slurm(table: str, cell: str, scale: str, card: str = "A100", gpus_per_run: i
     card: of CARDS, for the time limit. Raises ValueError for an unknown one, or if nothing is missing.
     """
     cells, ledger = tables.cells(table, cell, scale), Ledger()
-    everything = jobs(cells, scale)
-    todo = [number for number, one in enumerate(everything) if ledger.find(one) is None]
+    everything, todo = jobs(cells, scale), missing(cells, scale, ledger)
     if not todo:
         raise ValueError(f"nothing is missing in {table} {cell}".rstrip())
     longest = max(costs.hours(everything[number].recipe, card, ledger.runs)[1] for number in todo) / gpus_per_run

@@ -29,8 +29,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=scale.KINDS)
 def found(request, root):
-    found = scale.fresh(root, request.param, ROWS)
-    return found
+    return scale.fresh(root, request.param, ROWS)
 
 
 def test_it_opens_in_little_memory(found, capsys):
