@@ -192,8 +192,9 @@ def reproduce(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and what each costs; run nothing.")] = False,
     job: Annotated[int | None, typer.Option(min=0, help="Do this run of the list alone.")] = None,
     gpus_per_run: Annotated[int, typer.Option(min=1, help="GPUs that share one run.")] = 1,
+    runs_per_gpu: Annotated[int, typer.Option(min=1, help="Runs that share one GPU, for tiny networks.")] = 1,
     slurm: Annotated[Path | None, typer.Option(help="Write the missing runs as a job array to this file.")] = None,
-    card: Annotated[str, typer.Option(help="For the time limit of --slurm: T4, L4, A100 or H100.")] = "A100",
+    card: Annotated[str, typer.Option(help="For the time limit of --slurm: T4, L4, A100, H100 or H200.")] = "A100",
 ) -> None:
     """Run what is missing behind a table of the paper, one notebook and one record a run. A second call goes on."""
     from . import compare, tables
@@ -215,7 +216,7 @@ def reproduce(
             raise ValueError(f"there are the jobs 0 to {len(todo) - 1}; found {job}")
         typer.echo(f"{todo[job].name}: executed notebook in {runs.execute(todo[job])}")
         return
-    failed = runs.run_missing(table, cell, scale, gpus_per_run)
+    failed = runs.run_missing(table, cell, scale, gpus_per_run, runs_per_gpu)
     for name in dict.fromkeys(found.table for found in cells):
         typer.echo(f"\n{tables.TABLES[name].title}, {tables.TABLES[name].source}\n{compare.table(name, scale)}")
     if failed:

@@ -215,7 +215,7 @@ def table(name: str, scale: str, ledger: Ledger | None = None) -> Table:
 
 
 def verdict_gap(found: Obtained, published: dict | None) -> str:
-    if not found.values or published is None or differences(found.cell):
+    if not found.values or published is None or differences(found.cell) or fewer_clips(found):
         return ""
     return f"{difference(found, published):{'+.1f' if published['unit'] == '%' else '+.3f'}}"
 
@@ -225,7 +225,8 @@ def paired_text(pair: Paired | None, metric: str) -> str:
         return ""
     number = (lambda v: f"{100 * v:+.1f}") if metric == "accuracy" else (lambda v: f"{v:+.3f}")
     text = f"{number(pair.difference)} over {pair.folds} fold{'s' if pair.folds > 1 else ''}"
-    tests = [f"{name} p = {p:.2g}" for name, p in (("t-test", pair.t), ("clips", pair.clips)) if p is not None]
+    tests = [f"{name} p {'= ' + format(p, '.2g') if p >= 1e-9 else '< 1e-9'}"
+             for name, p in (("t-test", pair.t), ("clips", pair.clips)) if p is not None]  # fmt: skip
     return ", ".join([text, *tests, *([] if pair.alike else ["not in the same precision"])])
 
 

@@ -9,6 +9,7 @@ Chapters: notebooks/03_attention_and_the_encoder.ipynb and notebooks/12_the_abla
 """
 
 import functools
+import math
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -18,7 +19,7 @@ from .ledger import Run, settings
 from .recipes import RECIPES, Recipe
 
 # Peak of dense matrix products with 16-bit inputs, in operations a second (NVIDIA's data sheets).
-CARDS = {"T4": 65e12, "L4": 121e12, "A100": 312e12, "H100": 989e12}
+CARDS = {"T4": 65e12, "L4": 121e12, "A100": 312e12, "H100": 989e12, "H200": 989e12}
 TITAN_X, TITAN_RTX = 6.7e12, 130e12  # the first has no matrix units: its float32 peak
 CLIPS = {  # training and test clips; ESC-50 and Speech Commands from their authors, AudioSet from the original's logs
     "audioset": (162_757 * 12, 19_185),
@@ -69,20 +70,22 @@ def bounds() -> tuple[float, float]:
 
 
 def measured(recipe: Recipe, runs: list[Run], device: str) -> float | None:
-    """Operations a second that training reached on this device, from the record whose network is nearest in size.
+    """Operations a second that training reached on this device, from records of networks of about the same size.
 
-    Of several alike the fastest counts: the others had company on their machine.
+    Of those up to four times larger or smaller the fastest counts, because the others had company on their machine;
+    without such a record, the one nearest in size.
 
     device: a part of the hardware's name, such as "A100", or "cpu". None if no record of the ledger ran there.
     """
-    found = []
+    found, wanted = [], forward_flops(recipe)
     for run in runs:
         name, kind = run.hardware["name"], run.hardware["device"]
         if not run.throughput or not (kind == "cpu" if device == "cpu" else device in name):
             continue  # elsewhere, or an ensemble: it trained nothing
-        own = 3.0 * forward_flops(Recipe(**settings(run)))
-        found.append((abs(own / (3.0 * forward_flops(recipe)) - 1), own * run.throughput / run.hardware["count"]))
-    return min(found, key=lambda one: (one[0], -one[1]))[1] if found else None
+        own = forward_flops(Recipe(**settings(run)))
+        apart = abs(math.log(own / wanted))
+        found.append((max(apart, math.log(4)), -3.0 * own * run.throughput / run.hardware["count"]))
+    return -min(found)[1] if found else None
 
 
 def hours(recipe: Recipe, device: str, runs: list[Run], clips: tuple[int, int] | None = None) -> tuple[float, float]:

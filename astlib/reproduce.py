@@ -238,23 +238,32 @@ def execute(one: Job) -> Path:
     return output
 
 
-def run_missing(table: str, cell: str, scale: str, gpus_per_run: int = 1) -> int:
+def run_missing(table: str, cell: str, scale: str, gpus_per_run: int = 1, runs_per_gpu: int = 1) -> int:
     """Run what is missing, as many at once as there are devices; returns how many failed. A second call goes on.
 
     Every run is a process of its own, so a crash of one loses nothing of the others.
+    runs_per_gpu: of a tiny network, whose small steps leave a large card idle. Raises ValueError if a run is to have
+    several GPUs and share them too.
     """
+    if gpus_per_run > 1 and runs_per_gpu > 1:
+        raise ValueError(f"either a run has several GPUs or shares one; found {gpus_per_run} and {runs_per_gpu}")
     cells = tables.cells(table, cell, scale)
     todo = missing(cells, scale, Ledger())
     gpus = torch.cuda.device_count()
     slots: queue.Queue[list[int]] = queue.Queue()
     for first in range(0, max(1, gpus - gpus_per_run + 1), gpus_per_run):
-        slots.put(list(range(first, min(gpus, first + gpus_per_run))))
+        for _ in range(runs_per_gpu):
+            slots.put(list(range(first, min(gpus, first + gpus_per_run))))
+    # Or each process would start as many threads as there are cores.
+    threads = max(1, (os.cpu_count() or 1) // (slots.qsize() * gpus_per_run))
     command = [sys.executable, "-m", "astlib.cli", "reproduce", table, *([cell] if cell else []), "--scale", scale]
 
     def one(number: int) -> int:
         slot = slots.get()
         try:
-            environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ",".join(map(str, slot))} if gpus else os.environ
+            environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
+            if gpus:
+                environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, slot))
             return subprocess.run([*command, "--job", str(number)], env=environment).returncode
         finally:
             slots.put(slot)
@@ -300,7 +309,7 @@ def slurm(table: str, cell: str, scale: str, card: str = "A100", gpus_per_run: i
     everything, todo = jobs(cells, scale), missing(cells, scale, ledger)
     if not todo:
         raise ValueError(f"nothing is missing in {table} {cell}".rstrip())
-    longest = max(costs.hours(everything[number].recipe, card, ledger.runs)[1] for number in todo) / gpus_per_run
+    longest = max(hours(everything[number].recipe, card, ledger.runs)[1] for number in todo) / gpus_per_run
     wanted = f"{table} {cell}".strip()
     return f"""#!/bin/bash
 # {wanted} at scale {scale}: {len(todo)} runs. From a checkout of the project: sbatch THIS_FILE

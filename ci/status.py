@@ -25,7 +25,8 @@ def scrolling(table: Table, name: str) -> str:
 def sections(ledger: Ledger) -> Iterator[str]:
     cells = [(scale, cell) for scale in SCALES for cell in tables.cells("all", scale=scale)]
     done = sum(bool(compare.obtained(cell, scale, ledger).values) for scale, cell in cells)
-    yield f"{len(ledger.runs)} records count. {done} of {len(cells)} cells have at least one run.\n"
+    yield (f"{len(ledger.runs)} records count. {done} of {len(cells)} cells have at least one run. Where several runs "
+           "shared one machine, each of them took longer than alone; the speeds of costs are those of the fastest.\n")
     for scale, title in SCALES.items():
         yield f"## {title}\n"
         for name in dict.fromkeys(cell.table for cell in tables.cells("all", scale=scale)):

@@ -3,8 +3,10 @@
 import copy
 import json
 import subprocess
+import threading
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -314,9 +316,6 @@ def test_several_gpus_get_the_recipe_value_by_value(scale):
 
 
 def test_as_many_runs_at_once_as_there_are_devices(monkeypatch):
-    import threading
-    from types import SimpleNamespace
-
     busy, most, seen, lock = set(), [], [], threading.Lock()
 
     def run(words, env):
@@ -337,6 +336,30 @@ def test_as_many_runs_at_once_as_there_are_devices(monkeypatch):
     assert reproduce.run_missing("position", "", "paper", gpus_per_run=2) == 1, "the third of three fails"
     assert sorted(number for number, _ in seen) == ["0", "1", "2"] and max(most) == 4
     assert {devices for _, devices in seen} == {"0,1", "2,3"}
+
+
+def test_tiny_runs_can_share_a_gpu(monkeypatch):
+    together, most, lock, seen = [], [], threading.Lock(), []
+
+    def run(words, env):
+        with lock:
+            together.append(words[-1])
+            most.append(len(together))
+            seen.append((env["CUDA_VISIBLE_DEVICES"], env["OMP_NUM_THREADS"]))
+        threading.Event().wait(0.05)
+        with lock:
+            together.remove(words[-1])
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(reproduce.subprocess, "run", run)
+    monkeypatch.setattr(reproduce.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(reproduce.os, "cpu_count", lambda: 24)
+    monkeypatch.setattr(reproduce, "Ledger", lambda: Ledger([]))
+    assert reproduce.run_missing("overlap", "", "tiny", runs_per_gpu=4) == 0
+    assert len(seen) == 20 and max(most) == 8 and set(seen) == {("0", "3"), ("1", "3")}
+    with pytest.raises(ValueError, match="several GPUs or shares one"):
+        reproduce.run_missing("overlap", "", "tiny", gpus_per_run=2, runs_per_gpu=2)
 
 
 def test_a_table_is_run_by_papermill_and_not_twice(tmp_path):
