@@ -230,6 +230,23 @@ def paired_text(pair: Paired | None, metric: str) -> str:
     return ", ".join([text, *tests, *([] if pair.alike else ["not in the same precision"])])
 
 
+def claim(row: dict) -> str:
+    """What a row of `rows_of` lets us say about its setting against the table's reference.
+
+    With all five folds in one precision and p of the paired t-test below 0.05 it is "beyond the spread", else there is
+    no difference that one can claim; one fold, or two precisions, claim nothing about training at all.
+    """
+    pair, found = row["paired"], row["found"]
+    if pair is None:
+        return "the others are compared with this one" if found.runs else "not run"
+    points = f"{100 * pair.difference:+.1f} points over {pair.folds} of {found.wanted} runs"
+    if not pair.alike:
+        return f"{points}: no claim, not in the same precision"
+    if pair.folds < len(tables.FOLDS):
+        return f"{points}: no claim" + (f", but for these clips p = {pair.clips:.2g}" if pair.clips is not None else "")
+    return f"{points}: {'' if pair.t < 0.05 else 'no difference '}beyond the spread, p = {pair.t:.2g}"
+
+
 def hardware(runs: list[Run]) -> str:
     return ", ".join(sorted({f"{run.hardware['name']}, {run.hardware['precision']}" for run in runs}))
 

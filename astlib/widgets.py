@@ -12,11 +12,11 @@ import re
 import numpy as np
 import soundfile
 
-from .data.esc50 import HOW_TO_GET
+from . import data
 from .plots import array, png
 
 MAX_FRAMES = 20  # every frame lies in the page as base64
-SPOKEN = {"esc50": "ESC-50"}  # how people write a data set's name
+SPOKEN = {"esc50": "ESC-50", "speech-commands": "Speech Commands"}  # how people write a data set's name
 
 
 class Html:
@@ -87,20 +87,21 @@ def flipbook(figures, labels, description: str):
     return ipywidgets.VBox([slider, stack])
 
 
-def data_note(dataset, weights_found: bool | None = None) -> Html:
+def data_note(dataset, weights_found: bool | None = None, wanted: str = "esc50") -> Html:
     """Which data and weights this page was made with: loud when they are stand-ins, quiet when they are real.
 
     dataset: an `astlib.data.AudioDataset`. weights_found: True for ImageNet weights, False where random ones
-    stand in, None if the page uses none.
+    stand in, None if the page uses none. wanted: which of `astlib.data.DATASETS` sounds made in code stand in for.
     """
     name, clips = html.escape(SPOKEN.get(dataset.name, dataset.name)), f"{len(dataset):,} clips"
     found, missing = [], []
     if dataset.is_synthetic:
-        how = re.sub("`(.+?)`", r"<code>\1</code>", html.escape(HOW_TO_GET))
+        how = re.sub(r"(astlib .+)", r"<code>\1</code>", html.escape(data.known(wanted).get))
         missing.append(
-            f"<strong>Stand-in sounds.</strong> No ESC-50 was found, so this page uses the {name} set "
+            f"<strong>Stand-in sounds.</strong> No {SPOKEN[wanted]} was found, so this page uses the {name} set "
             f"({clips}), sounds made in code. Every step is the same; pictures and numbers are not those of "
-            f"real recordings. {how}, and run the page again."
+            f"real recordings. {how[0].upper()}{how[1:]}, or set <code>ASTLIB_DATA</code> to the folder that holds it; "
+            "then run the page again."
         )
     else:
         found.append(f"{name} ({clips})")

@@ -1,4 +1,4 @@
-"""`make test`: the unit tests, the chapters by nbval, the book, and the checks of the built book.
+"""`make test`: the unit tests, the chapters by nbval (twice in one kernel), the book, and checks of the built pages.
 
 Everything runs even if something before it failed. Ends with where the time went and one line that counts.
 """
@@ -9,6 +9,8 @@ import sys
 import time
 import xml.etree.ElementTree as ElementTree
 
+import twice
+
 from common import BUILD, HTML, ROOT, isolate_jupyter, table
 
 PAGES = "tests/test_book_pages.py"
@@ -16,7 +18,7 @@ PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "300", "--nbval-kernel-name", "python3"]
 STEPS = {
     "unit tests": [*PYTEST, "tests", "--ignore", PAGES, "--durations", "12"],
-    "chapters (nbval)": [*PYTEST, *NBVAL, "notebooks"],
+    "chapters, twice in one kernel (nbval)": [*PYTEST, *NBVAL, str(twice.TWICE)],
     "executing the book": [sys.executable, "ci/execute.py"],
     "rendering the book": [sys.executable, "ci/build.py"],
     "built pages": [*PYTEST, PAGES],
@@ -36,6 +38,7 @@ def counts(report) -> dict[str, int]:
 
 def main() -> None:
     isolate_jupyter()
+    twice.write()
     total = {"passed": 0, "failed": 0, "skipped": 0}
     seconds, broken = [], []
     for number, (name, command) in enumerate(STEPS.items()):

@@ -176,3 +176,8 @@ def test_data_note_says_plainly_what_stands_in(name, synthetic, weights, said, u
     assert 'class="data-note"' in page
     assert all(words in page for words in said) and not any(words in page for words in unsaid)
     assert repr(note) == "<note on the data of this page>"
+
+
+def test_data_note_names_the_set_that_is_missing():
+    page = widgets.data_note(Set("synthetic", True), wanted="speech-commands")._repr_html_()
+    assert "No Speech Commands was found" in page and "<code>astlib data fetch speech-commands</code>" in page

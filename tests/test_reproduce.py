@@ -237,6 +237,24 @@ def test_settings_are_paired_by_fold():
     assert compare.paired(compare.Obtained(cell, [], [], 5), other) is None
 
 
+def test_what_can_be_claimed():
+    cell = tables.SCALES["tiny"]["pretraining/imagenet"]
+    other = compare.Obtained(cell, made([0.5, 0.65, 0.75, 0.6, 0.6]), [0.5, 0.65, 0.75, 0.6, 0.6], 5)
+
+    def claim(values, precision=None, against=other):
+        runs = made(values)
+        for run in runs if precision else ():
+            run.hardware["precision"] = precision
+        found = compare.Obtained(cell, runs, values, 5)
+        return compare.claim({"found": found, "paired": against and compare.paired(found, against)})
+
+    assert claim([0.6, 0.75, 0.86, 0.7, 0.69]).startswith("+10.0 points over 5 of 5 runs: beyond the spread, p = ")
+    assert ": no difference beyond the spread, p = 0." in claim([0.51, 0.64, 0.76, 0.59, 0.61])
+    assert claim([0.9, 0.9]).endswith("over 2 of 5 runs: no claim")
+    assert claim([0.9] * 5, "float64").endswith("no claim, not in the same precision")
+    assert claim([], against=None) == "not run" and "compared with this one" in claim([0.9], against=None)
+
+
 def test_clips_are_paired_where_records_have_them():
     from scipy.stats import binomtest
 
