@@ -10,7 +10,6 @@ import time
 import xml.etree.ElementTree as ElementTree
 
 import twice
-
 from common import BUILD, HTML, ROOT, isolate_jupyter, table
 
 PAGES = "tests/test_book_pages.py"
