@@ -104,6 +104,7 @@ def train(
         return  # torchrun and accelerate start this command once a device; the first one reports
     typer.echo(table([run]))
     typer.echo(f"model: {out / 'model'}   record: {out / 'run.json'}")
+    typer.echo(f"to use it: astlib predict FILE --model {out / 'model'}")
     if record:
         typer.echo(f"in the ledger: {run.save(results_folder() / 'runs')}")
 
