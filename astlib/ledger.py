@@ -224,13 +224,13 @@ def best_epoch_over(runs: list[Run]) -> tuple[int, list[dict]]:
 def new_run(recipe, parts: dict, weights: dict, device: torch.device, processes: int, precision: str) -> Run:
     """The record of a run that begins now: what it is and on what it runs, with no result yet.
 
-    parts: name of the part ("train", "test", "validation") -> data set.
+    parts: name of the part ("train", "test", "validation") -> data set; an ensemble has the test part alone.
     """
-    train = parts["train"]
+    first = next(iter(parts.values()))
     data = {
-        "name": train.name,
-        "synthetic": train.is_synthetic,
-        "classes": len(train.labels),
+        "name": first.name,
+        "synthetic": first.is_synthetic,
+        "classes": len(first.labels),
         **{name: {"clips": len(part), "hash": part.manifest_hash()} for name, part in parts.items()},
     }
     parameters = json.loads(json.dumps(asdict(recipe)))  # tuples become lists, as they will when read back

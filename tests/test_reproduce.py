@@ -9,10 +9,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import numpy as np
 import pytest
 import torch
 
 from astlib import audit, compare, costs, data, ledger, notebooks, reproduce, tables
+from astlib.checkpoint import load_scores
 from astlib.ledger import Run, load_runs
 from astlib.model import token_grid
 from astlib.recipes import RECIPES
@@ -396,6 +398,34 @@ def test_a_table_is_run_by_papermill_and_not_twice(tmp_path):
     again = astlib(*words, "--job", "1", ASTLIB_RUNS=str(tmp_path))
     assert again.returncode == 0 and [(f / "run.json").stat().st_mtime_ns for f in folders] == times
     assert not list((ROOT / "results" / "runs").glob("synthetic-*")), "a try stays out of the ledger"
+
+
+def test_an_ensemble_is_joined_from_the_runs_of_its_members(tmp_path, monkeypatch):
+    from sklearn.metrics import average_precision_score
+
+    monkeypatch.setenv("ASTLIB_RUNS", str(tmp_path))
+    monkeypatch.setattr("astlib.provenance.git_state", lambda: ("a" * 40, False))
+    monkeypatch.setattr("astlib.provenance.knows_commit", lambda commit: True)
+    names = [f"learning-rate/{name}" for name in ("3e-4", "1e-3")]
+    members = {name: replace(tables.SCALES["try"][name], folds=(1,)) for name in names}
+    both = tables.Cell("learning-rate/both", "both together", None, "12_the_ablations", members=tuple(names))
+    monkeypatch.setitem(tables.SCALES, "try", {**members, both.name: both})
+    train, _, test = (part and part.select(limit_per_class=3) for part in data.parts("synthetic", 1))
+    monkeypatch.setattr(data, "parts", lambda *given: (train, None, test))
+    jobs = reproduce.jobs([both], "try")
+    runs = [reproduce.train(one, progress=False) for one in jobs]
+    joined = reproduce.join(both, "try")
+    assert joined.parameters["members"] == [run.id for run in runs] and audit.problems(joined) == []
+
+    mean = np.mean([load_scores(one.out / "scores.npz")[0].numpy() for one in jobs], axis=0)
+    found = average_precision_score(test.targets.numpy(), mean, average="macro")
+    assert joined.metrics["mAP"] == pytest.approx(found, abs=1e-6) and joined.metrics["members"] == 2
+    again = Ledger([*runs, joined])
+    assert again.ensemble(both, "try").id == joined.id
+    assert compare.obtained(both, "try", again).values == [joined.metrics["mAP"]]
+    (jobs[0].out / "scores" / "epoch-001.npz").unlink()
+    with pytest.raises(FileNotFoundError, match="needs the scores of its runs"):
+        reproduce.join(both, "try")
 
 
 def test_a_job_that_is_not_there_is_refused(tmp_path):
