@@ -29,10 +29,9 @@ HOME = BUILD / "colab"
 PYTHON = HOME / ".venv" / "bin" / "python"
 COLAB_HAS = (
     "torch torchaudio torchvision numpy scipy scikit-learn matplotlib ipykernel ipywidgets tqdm accelerate "
-    "transformers timm safetensors huggingface_hub datasets psutil typer"
+    "transformers timm safetensors huggingface_hub datasets psutil typer cffi"
 ).split()
 GIT_URL = re.compile(r'"astlib @ git\+https://[^"]+"')
-SITE = "import sys, types\nsys.modules.update({n: types.ModuleType(n) for n in ('google', 'google.colab')})\n"
 
 
 def environment() -> None:
@@ -49,7 +48,9 @@ def environment() -> None:
     subprocess.run([PYTHON, "-m", "pip", "install", "-q", "-c", ROOT / "ci" / "constraints.txt", *asked], check=True)
     site = subprocess.run([PYTHON, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True,
                           text=True, check=True).stdout.strip()
-    (Path(site) / "sitecustomize.py").write_text(SITE)
+    (Path(site) / "google" / "colab").mkdir(parents=True, exist_ok=True)
+    (Path(site) / "google" / "colab" / "__init__.py").touch()
+    (Path(site) / "sitecustomize.py").write_text("import google.colab\n")  # there it is imported when a kernel starts
     spec = HOME / "share" / "kernels" / "colab"
     spec.mkdir(parents=True)
     argv = [str(PYTHON), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
