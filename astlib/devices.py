@@ -6,6 +6,7 @@ Chapter: notebooks/07_the_training_loop.ipynb
 """
 
 import contextlib
+import os
 import signal
 import threading
 from pathlib import Path
@@ -19,11 +20,16 @@ PRECISIONS = {"no": "float32", "bf16": "bfloat16 mixed", "fp16": "float16 mixed"
 
 def choose_precision(precision: str) -> str:
     """ "auto" becomes what the device is good at: bfloat16 where the chip computes it (Ampere and later), float16 with
-    a loss scaler on older NVIDIA cards such as the T4, float32 elsewhere. Anything else stays as it is.
+    a loss scaler on older NVIDIA cards such as the T4, float32 elsewhere. Accelerate's own setting goes before that
+    (ACCELERATE_MIXED_PRECISION=bf16 for a processor that computes it), except "no": `accelerate launch` sets that where
+    nobody chose. Anything else stays as it is.
 
     Raises ValueError for an unknown one, and for float16 where there is no NVIDIA card.
     """
     cuda = torch.cuda.is_available()
+    if precision == "auto":
+        chosen = os.environ.get("ACCELERATE_MIXED_PRECISION", "no").lower()
+        precision = "auto" if chosen == "no" else chosen
     if precision == "auto":
         if not cuda:
             return "no"

@@ -392,7 +392,10 @@ def test_it_learns_from_an_earlier_ast(tmp_path):
     assert run.epochs[-1]["train_loss"] < 0.6 * math.log(len(labels))
 
 
-def test_precision_follows_the_chip(monkeypatch):
+def test_precision_follows_the_chip_or_what_accelerate_was_told(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    assert choose_precision("auto") == "bf16" and choose_precision("no") == "no"
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")  # as accelerate launch does, unasked
     for cuda, bf16, expected in [(False, False, "no"), (True, True, "bf16"), (True, False, "fp16")]:
         monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True, bf16=bf16: bf16)
