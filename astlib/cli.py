@@ -37,30 +37,42 @@ def predict(
     files: Annotated[list[Path], typer.Argument(help="Sound files: wav, flac, ogg or mp3, any rate.")],
     model: Model = EMBEDDED,
     top: Annotated[int, typer.Option(min=1, help="How many classes to print.")] = 5,
+    windows: Annotated[bool, typer.Option("--windows", help="Also say when: each window of a long sound.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a file.")] = False,
 ) -> None:
     """Name the sounds in files. A file that cannot be read is reported, the others go on, and the exit status is 1."""
     from .audio import load
     from .convert import open_model
-    from .predict import predict as predict_one
+    from .predict import best, timeline
 
-    ast_model = open_model(model)
+    def as_rows(shares):
+        return [{"label": label, "probability": round(value, 6)} for label, value in best(network, shares, top)]
+
+    network = open_model(model).eval()
     failed = 0
     for file in files:
         try:
-            best = predict_one(ast_model, load(file), top)
+            spans, shares = timeline(network, load(file))
         except (AudioError, ValueError) as error:
             failed += 1
             text = str(error) if isinstance(error, AudioError) else f"{file}: {error}"
             typer.echo(json.dumps({"file": str(file), "error": text}) if as_json else text, err=not as_json)
             continue
+        found = {"file": str(file), "classes": as_rows(shares.mean(dim=0))}
+        if windows:
+            found["windows"] = [
+                {"begin_s": round(begin, 3), "end_s": round(end, 3), "classes": as_rows(row)}
+                for (begin, end), row in zip(spans.tolist(), shares, strict=True)
+            ]
         if as_json:
-            classes = [{"label": label, "probability": round(value, 6)} for label, value in best]
-            typer.echo(json.dumps({"file": str(file), "classes": classes}))
-        else:
-            typer.echo(f"{file}")
-            for label, value in best:
-                typer.echo(f"  {100 * value:5.1f} %  {label}")
+            typer.echo(json.dumps(found))
+            continue
+        typer.echo(f"{file}")
+        for row in found["classes"]:
+            typer.echo(f"  {100 * row['probability']:5.1f} %  {row['label']}")
+        for window in found.get("windows", []):
+            heard = ", ".join(f"{row['label']} {row['probability']:.0%}" for row in window["classes"])
+            typer.echo(f"  {window['begin_s']:8.2f} to {window['end_s']:8.2f} s  {heard}")
     raise typer.Exit(1 if failed else 0)
 
 

@@ -1,9 +1,9 @@
 """From a sound file to names of classes, with any saved network.
 
 A model reads a fixed number of frames. A shorter sound is padded as in training; a longer one is cut into windows that
-overlap by half, and the probabilities are averaged over them.
+overlap by half, and the probabilities are averaged over them, or kept apart to say when.
 
-Chapter: notebooks/04_the_whole_ast.ipynb
+Chapters: notebooks/04_the_whole_ast.ipynb and notebooks/15_your_own_sounds.ipynb
 """
 
 import torch
@@ -19,10 +19,11 @@ def starts(total: int, frames: int) -> list[int]:
 
 
 @torch.inference_mode()
-def probabilities(model: Network, waveform: torch.Tensor) -> torch.Tensor:
-    """Mono waveform `(samples,)` at 16 kHz, floating point -> probabilities `(label_dim,)`.
+def timeline(model: Network, waveform: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is heard when, in a mono waveform `(samples,)` at 16 kHz, floating point.
 
-    Sigmoid for a multi-label model (AudioSet), softmax for one of many (ESC-50).
+    Returns begin and end of each window in seconds, `(windows, 2)`, and its probabilities `(windows, label_dim)`:
+    sigmoid for a multi-label model (AudioSet), softmax for one of many (ESC-50). The end is never behind the sound's.
     Raises ValueError if it is not one sound of at least 25 ms.
     """
     cfg, device = model.cfg, next(model.parameters()).device
@@ -35,22 +36,29 @@ def probabilities(model: Network, waveform: torch.Tensor) -> torch.Tensor:
         )
     hop = log_mel.hop_samples
     length = (cfg.input_tdim - 1) * hop + log_mel.frame_samples  # samples that make one window's frames
-    parts = [
-        waveform[start * hop : start * hop + length]
-        for start in starts(log_mel.frame_count(len(waveform)), cfg.input_tdim)
-    ]
+    begins = [start * hop for start in starts(log_mel.frame_count(len(waveform)), cfg.input_tdim)]
+    spans = torch.tensor([(begin, min(begin + length, len(waveform))) for begin in begins]) / log_mel.sample_rate
     logits = []
-    for i in range(0, len(parts), 8):  # a long recording is not held as one spectrogram
-        logits.append(model(features(torch.stack(parts[i : i + 8]).to(device))).float())
-    logits = torch.cat(logits)
-    return to_probabilities(logits, cfg.multi_label).mean(dim=0).cpu()
+    for i in range(0, len(begins), 8):  # a long recording is not held as one spectrogram
+        parts = torch.stack([waveform[begin : begin + length] for begin in begins[i : i + 8]])
+        logits.append(model(features(parts.to(device))).float())
+    return spans, to_probabilities(torch.cat(logits), cfg.multi_label).cpu()
+
+
+def probabilities(model: Network, waveform: torch.Tensor) -> torch.Tensor:
+    """The mean of `timeline` over its windows: `(label_dim,)`."""
+    return timeline(model, waveform)[1].mean(dim=0)
+
+
+def best(model: Network, shares: torch.Tensor, top: int = 5) -> list[tuple[str, float]]:
+    """The `top` largest of the probabilities `(label_dim,)`, with the model's names: (label, probability)."""
+    if top < 1:
+        raise ValueError(f"top must be 1 or more; found {top}")
+    values, order = shares.sort(descending=True)
+    labels = model.cfg.labels or [f"class {i}" for i in range(model.cfg.label_dim)]
+    return [(labels[i], value) for value, i in zip(values[:top].tolist(), order[:top].tolist(), strict=True)]
 
 
 def predict(model: Network, waveform: torch.Tensor, top: int = 5) -> list[tuple[str, float]]:
     """The `top` most probable classes of a mono waveform `(samples,)` at 16 kHz: (label, probability), best first."""
-    if top < 1:
-        raise ValueError(f"top must be 1 or more; found {top}")
-    model.eval()
-    values, order = probabilities(model, waveform).sort(descending=True)
-    labels = model.cfg.labels or [f"class {i}" for i in range(model.cfg.label_dim)]
-    return [(labels[i], value) for value, i in zip(values[:top].tolist(), order[:top].tolist(), strict=True)]
+    return best(model, probabilities(model.eval(), waveform), top)

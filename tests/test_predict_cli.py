@@ -12,7 +12,7 @@ from astlib import AST, ASTConfig, checkpoint, metrics
 from astlib.cli import app, parse
 from astlib.data import parts
 from astlib.frontend import LogMel, normalise
-from astlib.predict import predict, probabilities, starts
+from astlib.predict import predict, probabilities, starts, timeline
 
 CFG = ASTConfig(
     label_dim=3, labels=("a", "b", "c"), model_size="tiny224", fstride=16, tstride=16, input_tdim=128, multi_label=False
@@ -74,6 +74,19 @@ def test_a_long_recording_is_the_mean_of_its_windows(model):
     torch.testing.assert_close(long, by_hand, rtol=1e-4, atol=1e-5)
 
 
+def test_a_timeline_says_when(model):
+    """Each window alone is what the model says of that stretch, and the spans cover the sound from end to end."""
+    ast = AST.from_pretrained(model)
+    clip = torch.randn(41_234) * 0.1
+    spans, shares = timeline(ast, clip)
+    assert spans[0, 0] == 0 and spans[-1, 1] <= 41_234 / 16_000 < spans[-1, 1] + 0.01  # but for less than a frame
+    assert (spans[1:, 0] < spans[:-1, 1]).all() and shares.shape == (len(spans), 3)
+    for (begin, end), row in zip((spans * 16_000).round().int().tolist(), shares, strict=True):
+        torch.testing.assert_close(probabilities(ast, clip[begin:end]), row, rtol=1e-4, atol=1e-5)
+    short, _ = timeline(ast, clip[:8000])
+    assert short.tolist() == [[0, 0.5]]
+
+
 def test_predict_is_sorted_and_named(model):
     found = predict(AST.from_pretrained(model), torch.randn(16_000) * 0.1, top=2)
     assert len(found) == 2 and found[0][1] >= found[1][1] and {label for label, _ in found} <= {"a", "b", "c"}
@@ -84,7 +97,17 @@ def test_cli_predict_as_text_and_json(model, clip):
     assert text.exit_code == 0 and text.stdout.count("%") == 2
     line = runner.invoke(app, ["predict", str(clip), "--model", str(model), "--json"])
     found = json.loads(line.stdout)
-    assert found["file"] == str(clip) and len(found["classes"]) == 3
+    assert found["file"] == str(clip) and len(found["classes"]) == 3 and "windows" not in found
+
+
+def test_cli_predict_says_when(model, tmp_path):
+    soundfile.write(tmp_path / "long.wav", 0.1 * np.random.default_rng(0).standard_normal(80_000), 16_000)
+    words = ["predict", str(tmp_path / "long.wav"), "--model", str(model), "--top", "1", "--windows"]
+    found = json.loads(runner.invoke(app, [*words, "--json"]).stdout)
+    assert len(found["windows"]) == len(starts(498, 128)) and found["windows"][0]["begin_s"] == 0
+    assert all(len(window["classes"]) == 1 for window in found["windows"])
+    text = runner.invoke(app, words).stdout.splitlines()
+    assert len(text) == 2 + len(found["windows"]) and text[2].split()[:4] == ["0.00", "to", "1.29", "s"]
 
 
 def test_what_is_no_sound_is_refused(model):
