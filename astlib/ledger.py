@@ -167,7 +167,10 @@ class Table:
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th scope='col'>{html.escape(cell)}</th>" for cell in self.header)
-        body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in self.rows)
+        body = "".join(
+            "<tr>" + "".join(f"<td{' class=long' * (len(c) > 28)}>{html.escape(c)}</td>" for c in row) + "</tr>"
+            for row in self.rows
+        )
         return f"<table class='ledger'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
