@@ -144,7 +144,7 @@ def _paper() -> list[Cell]:
 POSITION = {"reinit": "drawn anew", "nearest": "nearest neighbour", "bilinear": "bilinear"}
 PATCHES = ((128, 2), (16, 16), (32, 32))
 TINY = RECIPES["esc50-ablation"]
-SHORT = TINY.replace(epochs=2, **PLAIN)  # five folds of a setting take two CPU cores a quarter of an hour
+SHORT = TINY.replace(epochs=2, **PLAIN)  # for tables that a CPU can run
 WORDS = RECIPES["speech-commands-tiny"]
 
 
