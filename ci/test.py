@@ -14,10 +14,11 @@ from common import BUILD, HTML, ROOT, isolate_jupyter, table
 
 PAGES = "tests/test_book_pages.py"
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+TWO = ["-n", "2", "--dist", "loadfile"]  # two files at a time, each on one thread (main)
 NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "300", "--nbval-kernel-name", "python3"]
 STEPS = {
-    "unit tests": [*PYTEST, "tests", "--ignore", PAGES, "--durations", "12"],
-    "chapters, twice in one kernel (nbval)": [*PYTEST, *NBVAL, str(twice.TWICE)],
+    "unit tests": [*PYTEST, *TWO, "tests", "--ignore", PAGES, "--durations", "12"],
+    "chapters, twice in one kernel (nbval)": [*PYTEST, *TWO, *NBVAL, str(twice.TWICE)],
     "executing the book": [sys.executable, "ci/execute.py"],
     "rendering the book": [sys.executable, "ci/build.py"],
     "built pages": [*PYTEST, PAGES],
@@ -50,7 +51,8 @@ def main() -> None:
             continue
         start = time.perf_counter()
         extra = ["--junit-xml", str(report)] if is_pytest else []
-        status = subprocess.run(command + extra, cwd=ROOT, stdin=subprocess.DEVNULL, env=os.environ).returncode
+        env = {**os.environ, "OMP_NUM_THREADS": "1"} if "-n" in command else os.environ
+        status = subprocess.run(command + extra, cwd=ROOT, stdin=subprocess.DEVNULL, env=env).returncode
         seconds.append((name, time.perf_counter() - start))
         if status:
             broken.append(name)

@@ -7,6 +7,15 @@ import pytest
 from astlib import data
 
 
+def pytest_terminal_summary(terminalreporter):
+    """What tests measured, which they give to `record_property("figures", ...)`."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    figures = [value for report in reports for name, value in report.user_properties if name == "figures"]
+    if figures:
+        terminalreporter.section("figures")
+        terminalreporter.write_line("\n".join(figures))
+
+
 @pytest.fixture(scope="session")
 def esc50_root() -> Path:
     """Folder of the real ESC-50."""

@@ -64,8 +64,7 @@ def test_kaldi_on_real_clips(esc50_root, record_property):
         means.append(difference.mean().item())
         largest.append(difference.max().item())
     report = f"{len(means)} clips: mean |difference| at most {max(means):.1e}, largest {max(largest):.1e}"
-    record_property("kaldi parity", report)
-    print(report)
+    record_property("figures", f"Kaldi parity, {report}")
     assert max(means) < 1e-4 and np.median(largest) < 1e-3
 
 

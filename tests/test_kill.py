@@ -51,7 +51,7 @@ def numbers(folder: Path) -> list:
     return [[{k: v for k, v in line.items() if "seconds" not in k} for line in record["epochs"]], record["metrics"]]
 
 
-def test_killed_at_random_moments_and_at_writes_it_ends_with_the_same_bits(whole, processes, tmp_path, capsys):
+def test_killed_at_random_moments_and_at_writes_it_ends_with_the_same_bits(whole, processes, tmp_path, record_property):
     folder, seconds, writes = whole
     draw = random.Random(0)
     plans = [("moment", draw.uniform(0.05, 1) * seconds) for _ in range(RANDOM_MOMENTS)]
@@ -82,7 +82,6 @@ def test_killed_at_random_moments_and_at_writes_it_ends_with_the_same_bits(whole
         assert numbers(out) == numbers(folder)
         assert not list(out.glob("checkpoint-*")), "a finished run keeps no checkpoint"
         assert len(list(ledger.glob("*.json"))) == 1
-    with capsys.disabled():
-        print(f"\n{killed} kills in {ended} runs ({RANDOM_MOMENTS} by time, {WRITES} at one of {writes} writes): "
-              "all ended with the same bits")  # fmt: skip
+    record_property("figures", f"{killed} kills in {ended} runs ({RANDOM_MOMENTS} by time, {WRITES} at one of {writes} "
+                    "writes): all ended with the same bits")  # fmt: skip
     assert killed >= 20

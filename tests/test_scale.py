@@ -32,9 +32,8 @@ def found(request, root):
     return scale.fresh(root, request.param, ROWS)
 
 
-def test_it_opens_in_little_memory(found, capsys):
-    with capsys.disabled():
-        print("\n" + scale.told(found))
+def test_it_opens_in_little_memory(found, record_property):
+    record_property("figures", scale.told(found))
     assert found["peak"] - found["before"]["rss"] < 500  # MB, beside what torch and datasets take
     assert found["clips"] == ROWS
     if found["kind"] == "folder":  # a tenth more is listed

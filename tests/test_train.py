@@ -313,7 +313,7 @@ def test_a_resumed_run_is_clean_only_if_every_session_was(finished):
         assert run.dirty is expected and run.hardware["earlier"] == [there]
 
 
-def test_two_processes_give_what_one_gives(finished, tmp_path, capsys):
+def test_two_processes_give_what_one_gives(finished, tmp_path, record_property):
     """torchrun with two processes (gloo, CPU): the same loss curve, the same metrics, every clip once.
 
     Alone in one go, alone in micro batches, and as two; with every augmentation, and a last step of one clip for two.
@@ -340,9 +340,8 @@ def test_two_processes_give_what_one_gives(finished, tmp_path, capsys):
             assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-4), name
             assert a["loss"] == pytest.approx(b["loss"], rel=1e-4), name
             worst["loss curve"] = max(abs(a["train_loss"] - b["train_loss"]), worst["loss curve"])
-    with capsys.disabled():
-        print("\ntwo processes and micro batches against one process, largest differences:",
-              ", ".join(f"{name} {value:.1e}" for name, value in worst.items()))  # fmt: skip
+    found = ", ".join(f"{name} {value:.1e}" for name, value in worst.items())
+    record_property("figures", f"two processes and micro batches against one process, largest differences: {found}")
 
 
 def test_weights_depend_on_the_seed_alone(data):
