@@ -8,10 +8,30 @@ Chapter: book/how_to_run.md
 
 import ast
 import sys
+import tempfile
 from pathlib import Path
 
 TYPES = {"str": str, "int": int, "float": float, "bool": bool}
 BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+DRIVE = Path("/content/drive")  # where Colab shows Google Drive
+
+
+def results(out: str) -> Path:
+    """The folder for what a chapter makes, made if need be: `out`, or a temporary one if that is empty.
+
+    In Colab everything is gone with the runtime, except what lies in /content/drive. Only an `out` there asks for
+    Google Drive.
+    """
+    if not out:
+        return Path(tempfile.mkdtemp(prefix="astlib-"))
+    path = Path(out).expanduser()
+    if "google.colab" in sys.modules and path.is_relative_to(DRIVE):
+        from google.colab import drive
+
+        drive.mount(str(DRIVE))
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def folder() -> Path:

@@ -2,7 +2,9 @@
 
 import copy
 import json
+import os
 import subprocess
+import sys
 import threading
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,11 +28,24 @@ FIVE = [run for run in RUNS if run.recipe == "esc50-tiny" and run.hardware["prec
 
 
 def astlib(*words, **environment):
-    import os
-    import sys
-
     command = [sys.executable, "-m", "astlib.cli", *words]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environment})
+
+
+# --- a chapter as a program ----------------------------------------------------------------------------------
+
+
+def test_a_chapter_asks_for_drive_only_if_out_lies_there(tmp_path, monkeypatch):
+    mounted = []
+    drive = SimpleNamespace(mount=mounted.append)
+    monkeypatch.setattr(notebooks, "DRIVE", tmp_path / "drive")
+    assert notebooks.results(str(tmp_path / "drive" / "mine")).is_dir() and not mounted  # outside of Colab
+    monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace(drive=drive))
+    for out in ("", str(tmp_path / "here")):
+        assert notebooks.results(out).is_dir()
+    assert notebooks.results("") != notebooks.results("") and not mounted
+    assert notebooks.results(str(tmp_path / "drive" / "MyDrive" / "ast")).is_dir()
+    assert mounted == [str(tmp_path / "drive")]
 
 
 # --- the tables ----------------------------------------------------------------------------------------------
