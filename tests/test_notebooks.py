@@ -68,6 +68,8 @@ def test_installs_only_in_colab_and_leaves_torch_alone(notebook):
     install = code_cells(notebook)[0].source
     assert 'if "google.colab" in sys.modules:\n    %pip install -q --no-deps "astlib @ git+https://' in install
     assert not re.search(r"\b(torch\w*|numpy)\b", install)
+    runs_on = re.search(r"^\| runs on \|.*$", notebook.cells[0].source, re.MULTILINE)[0]
+    assert ("nvidia-smi" in install) is ("GPU" in runs_on), "where a GPU helps, Colab says whether there is one"
     assert not any("pip install" in cell.source for cell in code_cells(notebook)[1:])
 
 
