@@ -110,3 +110,11 @@ def in_words(least: float, most: float) -> str:
     low, high = (f"{max(1, value * scale):.0f}" if value * scale >= 10 else f"{max(0.1, value * scale):.1g}"
                  for value in (least, most))  # fmt: skip
     return f"{low} {unit}" if low == high else f"{low} to {high} {unit}"
+
+
+def measured_words(seconds: float) -> str:
+    """Time that was measured: "45 s", "12 min", "3.4 h"."""
+    for most, scale, form in ((90, 1, "{:.0f} s"), (5400, 60, "{:.0f} min")):
+        if seconds < most:
+            return form.format(seconds / scale)
+    return f"{seconds / 3600:.1f} h"

@@ -158,7 +158,8 @@ def plan(cells: list[Cell], scale: str, ledger: Ledger | None = None) -> Table:
         run, spent = ledger.find(one), {card: hours(one.recipe, card, ledger.runs) for card in cards}
         if run is None:
             totals = {card: tuple(map(sum, zip(totals[card], spent[card], strict=True))) for card in cards}
-        state = "missing" if run is None else f"done: {run.id.rsplit('-', 1)[1]}, {run.wall_seconds / 3600:.1f} h"
+        took = None if run is None else costs.measured_words(run.wall_seconds)
+        state = "missing" if run is None else f"done: {run.id.rsplit('-', 1)[1]}, {took}"
         words = ["" if run else costs.in_words(*spent[card]) for card in cards]
         rows.append([number, one.cell.name, one.fold, one.seed, state, *words])
     left = sum(row[4] == "missing" for row in rows)

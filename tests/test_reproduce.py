@@ -132,6 +132,11 @@ def test_hours_in_words(hours, words):
     assert costs.in_words(*hours) == words
 
 
+def test_measured_times_in_words():
+    words = [costs.measured_words(seconds) for seconds in (44.6, 89, 200, 5399, 12_240)]
+    assert words == ["45 s", "89 s", "3 min", "90 min", "3.4 h"]
+
+
 # --- what was run --------------------------------------------------------------------------------------------
 
 
