@@ -19,6 +19,7 @@ from pathlib import Path
 
 import yaml
 
+import status
 from common import BUILD, EXECUTED, HTML, ROOT, SOURCE, TIMES, VENDOR, chapters, fail, table
 
 # npm package -> {file or folder in it: its place in _build/vendor/}
@@ -140,6 +141,7 @@ def main() -> None:
         shutil.rmtree(HTML, ignore_errors=True)
         fail(f"not executed, or failed: {', '.join(missing)}; run ci/execute.py (`make book` does)")
     configure(fetch_vendor())
+    status.write()  # once more: now it is known what every chapter took
     seconds = render()
     times = json.loads(TIMES.read_text())
     rows = [(path.stem, times[path.stem]) for path in chapters()] + [("rendering", seconds)]

@@ -13,6 +13,7 @@ HTML = BUILD / "html"
 VENDOR = BUILD / "vendor"  # JavaScript from npm
 STAMPED_VENDOR = "_static/vendor/versions.json"  # in a built book: it asks no other host for anything
 TIMES = BUILD / "times.json"  # chapter -> seconds it took
+MEMORY = BUILD / "memory.json"  # chapter -> bytes that its processes held at most
 EXECUTED = BUILD / "executed.json"  # chapter -> digest of what it was executed with; those that failed are not in it
 
 

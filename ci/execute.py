@@ -9,22 +9,25 @@ profile, parameters, or the data and weights that are found.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import sys
+import threading
 import time
 from pathlib import Path
 
 import nbformat
+import psutil
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 import status
 import traps
 from astlib import notebooks
-from common import EXECUTED, ROOT, SOURCE, TIMES, chapters, fail, isolate_jupyter
+from common import EXECUTED, MEMORY, ROOT, SOURCE, TIMES, chapters, fail, isolate_jupyter
 
 CELL_SECONDS = {"quick": 300, "full": None}
 
@@ -129,6 +132,26 @@ def explain(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+@contextlib.contextmanager
+def watched(every: float = 0.2):
+    """Gives a list; its only entry is the most memory, in bytes, that the processes started from here held together."""
+    most, over = [0], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(every):
+            with contextlib.suppress(psutil.NoSuchProcess):  # one of them has just ended
+                children = psutil.Process().children(recursive=True)
+                most[0] = max(most[0], sum(child.memory_info().rss for child in children))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield most
+    finally:
+        over.set()
+        thread.join()
+
+
 def run(notebook: Path, output: Path, parameters: dict, profile: str) -> str | None:
     """Execute one chapter. Returns None, or what went wrong."""
     try:
@@ -170,7 +193,7 @@ def main() -> None:
     selected = select(arguments.only)
     chosen = assign(selected, arguments.parameters, arguments.profile)
     stage()
-    state, times, common, failed = read(EXECUTED), read(TIMES), common_digest(), []
+    state, times, memory, common, failed = read(EXECUTED), read(TIMES), read(MEMORY), common_digest(), []
     for notebook, parameters in chosen.items():
         name, output = notebook.stem, SOURCE / "notebooks" / notebook.name
         digest = digest_of(notebook, common, arguments.profile, parameters)
@@ -182,7 +205,9 @@ def main() -> None:
         state.pop(name, None)
         EXECUTED.write_text(json.dumps(state, indent=1))
         start = time.perf_counter()
-        problem = run(notebook, output, parameters, arguments.profile)
+        with watched() as most:
+            problem = run(notebook, output, parameters, arguments.profile)
+        memory[name] = most[0]
         times[name] = round(time.perf_counter() - start, 1)
         if problem:
             failed.append(f"{name}: {problem}\n  the traceback is in {output.relative_to(ROOT)}")
@@ -192,6 +217,7 @@ def main() -> None:
             print(f"{name}: {times[name]:.1f} s", flush=True)
         EXECUTED.write_text(json.dumps(state, indent=1))
         TIMES.write_text(json.dumps(times, indent=1))
+        MEMORY.write_text(json.dumps(memory, indent=1))
     if failed:
         fail(f"{len(failed)} of {len(selected)} chapters failed\n" + "\n".join(failed))
 

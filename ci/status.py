@@ -3,14 +3,19 @@
     python ci/status.py [FOLDER]    # FOLDER: also every figure of the tables, as SVG
 """
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
-from astlib import compare, tables
+import torch
+
+from astlib import compare, costs, tables
 from astlib.ledger import Table
+from astlib.provenance import hardware
 from astlib.reproduce import Ledger
-from common import SOURCE, fail
+from common import MEMORY, SOURCE, TIMES, fail
 
 PAGE = SOURCE / "book" / "status_tables.txt"  # included by book/status.md; no page of its own
 SCALES = {"paper": "At the paper's scale", "tiny": "At the tiny scale"}
@@ -33,11 +38,37 @@ def sections(ledger: Ledger) -> Iterator[str]:
             about = tables.TABLES[name]
             yield f"### {about.title} ({about.source})\n" if scale == "paper" else f"### {about.title}, tiny\n"
             yield scrolling(compare.table(name, scale, ledger), f"{about.title}, {scale} scale")
+    yield "## What a chapter takes\n"
+    yield scrolling(takes(ledger), "What a chapter takes")
     yield "## Every run\n"
     yield scrolling(every_run(ledger), "Every run")
     if ledger.refused:
         yield "## Refused\n"
         yield scrolling(Table(["record", "why"], [[i, "; ".join(why)] for i, why in ledger.refused.items()]), "Refused")
+
+
+def takes(ledger: Ledger) -> Table:
+    """Time and memory of every chapter as it was executed for this book, and of the recorded runs behind it."""
+    here = hardware(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    machine = f"{here['name']}, {here['cores']} cores"
+    rows, runs = {}, {}
+    if TIMES.exists() and MEMORY.exists():
+        held = json.loads(MEMORY.read_text())
+        for chapter, seconds in sorted(json.loads(TIMES.read_text()).items()):
+            rows[chapter] = [[chapter, "the page, as it is here", machine, costs.measured_words(seconds),
+                              f"{held[chapter] / 1e9:.1f} GB"]] if chapter in held else []
+    for scale in SCALES:
+        for cell in tables.cells("all", scale=scale):
+            for run in compare.obtained(cell, scale, ledger).runs:
+                key = cell.chapter, run.recipe, run.parameters["fstride"], len(run.epochs), run.hardware["name"]
+                runs.setdefault(key, {})[run.id] = run
+    for (chapter, recipe, stride, epochs, name), found in runs.items():
+        time = median(run.wall_seconds for run in found.values())
+        most = max(run.peak_memory for run in found.values())
+        rows.setdefault(chapter, []).append([chapter, f"one run of {recipe}, stride {stride}, {epochs} epochs", name,
+                                             costs.measured_words(time), f"{most / 1e9:.1f} GB"])
+    return Table(["chapter", "what", "machine", "time", "memory, at most"],
+                 [row for chapter in sorted(rows) for row in rows[chapter]])
 
 
 def every_run(ledger: Ledger) -> Table:
@@ -48,9 +79,10 @@ def every_run(ledger: Ledger) -> Table:
         machine = f"{run.hardware['count']} x {run.hardware['name']}, {run.hardware['precision']}"
         versions = ", ".join(f"{name} {run.versions[name]}" for name in ("python", "torch") if run.versions.get(name))
         rows.append([run.started[:10], run.id, f"fold {p['fold']}, seed {p['seed']}", f"{metric} {found}",
-                     run.metrics["rule"], f"{run.wall_seconds / 60:.0f} min", f"{run.throughput:.0f} clips/s", machine,
+                     run.metrics["rule"], costs.measured_words(run.wall_seconds), f"{run.peak_memory / 1e9:.1f} GB",
+                     f"{run.throughput:.0f} clips/s", machine,
                      versions, (run.commit or "")[:8]])
-    head = ["day", "run", "part", "result", "counts", "time", "speed", "hardware", "versions", "commit"]
+    head = ["day", "run", "part", "result", "counts", "time", "memory", "speed", "hardware", "versions", "commit"]
     return Table(head, rows)
 
 

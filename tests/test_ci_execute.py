@@ -122,3 +122,13 @@ def test_a_figure_beside_tables_gets_a_cell_of_its_own():
     assert second.metadata["tags"] == ["remove-input"] and second.id != first.id
     alone = new.new_code_cell("show()", id="show", metadata=metadata, outputs=[picture], execution_count=2)
     assert execute.apart(alone) == [alone]
+
+
+def test_memory_is_that_of_the_processes_started_from_here():
+    words = [sys.executable, "-c", "held = bytearray(200_000_000); import time; time.sleep(1)"]
+    with execute.watched(every=0.05) as most:
+        subprocess.run(words, check=True)
+    assert 200e6 < most[0] < 400e6
+    with execute.watched(every=0.05) as most:
+        subprocess.run([sys.executable, "-c", "import time; time.sleep(0.5)"], check=True)
+    assert 0 < most[0] < 100e6

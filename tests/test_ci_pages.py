@@ -1,10 +1,14 @@
 """Pages that are made from the notebooks and for the checks: the list of traps, the chapters run twice."""
 
+import json
+
 import nbformat
 import pytest
 
+import status
 import traps
 import twice
+from astlib.reproduce import Ledger
 from common import chapters
 
 TEXT = """## A clock
@@ -60,3 +64,14 @@ def test_a_doubled_chapter_has_every_cell_twice_and_ids_of_its_own(tmp_path, mon
     assert [cell.source for cell in doubled.cells] == 2 * [cell.source for cell in once.cells]
     assert [cell.get("outputs") for cell in doubled.cells] == 2 * [cell.get("outputs") for cell in once.cells]
     assert len({cell.id for cell in doubled.cells}) == len(doubled.cells)
+
+
+def test_what_a_chapter_takes_is_measured_or_recorded(tmp_path, monkeypatch):
+    for name, content in ("TIMES", {"09_esc50": 65.2, "17_new": 3.0}), ("MEMORY", {"09_esc50": 1.64e9}):
+        (tmp_path / name).write_text(json.dumps(content))
+        monkeypatch.setattr(status, name, tmp_path / name)
+    rows = status.takes(Ledger()).rows
+    assert [row[3:] for row in rows if row[1] == "the page, as it is here"] == [["65 s", "1.6 GB"]]
+    recorded = [row for row in rows if row[1].startswith("one run of esc50-ablation, stride 10, 10 epochs")]
+    assert {row[0] for row in recorded} == {"12_the_ablations", "13_cnns_beside_it"}
+    assert all(row[2] == "NVIDIA H200" for row in recorded)
