@@ -191,9 +191,16 @@ def train(one: Job, progress: bool = True) -> Run:
         subprocess.run(command(one, gpus), check=True)
         run = Run.load(one.out / "run.json")
     else:
-        run = fit(one.recipe, one.out, workers=loaders(one.recipe, gpus), progress=progress)
+        workers, require = loaders(one.recipe, gpus), enough(one.recipe)
+        run = fit(one.recipe, one.out, workers=workers, require=require, progress=progress)
     keep(run)
     return run
+
+
+def enough(recipe: Recipe) -> float:
+    """Share of the clips that must be usable. Every copy of AudioSet lacks some: the public one, whose evaluation part
+    holds 17,142 of 20,371 clips, a sixth."""
+    return 0.8 if recipe.dataset.startswith("audioset") else 0.95
 
 
 def loaders(recipe: Recipe, gpus: int) -> int:
@@ -211,6 +218,7 @@ def command(one: Job, gpus: int) -> list[str]:
     return [
         sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}", "-m", "astlib.cli",
         "train", "--recipe", recipe.name, "--out", str(one.out), "--workers", str(loaders(recipe, gpus)),
+        "--require", str(enough(recipe)),
         *(word for change in changes for word in ("--set", change)),
     ]  # fmt: skip
 
