@@ -68,7 +68,8 @@ TABLES = dict([
     _table("speech-commands", "Speech Commands", "table 7", "ast-s"),
     _table("cnns", "CNNs beside it", "table 1", "ast"),
     _table("channels", "From three colours to one channel", "ours: section 2.2 says average, the code sums", "sum"),
-    _table("fill", "What stands behind the end of a clip", "ours", "zero"),
+    _table("fill", "What stands behind the end of a clip, and in the masks", "ours", "zero"),
+    _table("fill-words", "What stands behind the end of a word, and in the masks", "ours", "zero"),
     _table("tokens", "One class token or two", "ours: the paper has no such row", "two"),
     _table("normalisation", "Mean and standard deviation of the input", "ours", "recipe"),
     _table("learning-rate", "Learning rate", "ours: the paper has no such row", "3e-4"),
@@ -143,6 +144,8 @@ def _paper() -> list[Cell]:
 
 POSITION = {"reinit": "drawn anew", "nearest": "nearest neighbour", "bilinear": "bilinear"}
 PATCHES = ((128, 2), (16, 16), (32, 32))
+FILLS = {"zero": "0 in the log-mel, as the original", "silence": "the floor of the log-mel",
+         "mean": "the mean of the log-mel"}  # fmt: skip
 TINY = RECIPES["esc50-ablation"]
 SHORT = TINY.replace(epochs=2, **PLAIN)  # for tables that a CPU can run
 WORDS = RECIPES["speech-commands-tiny"]
@@ -178,9 +181,9 @@ def _tiny() -> list[Cell]:
               ("psla-imagenet", "PSLA, ImageNet", RECIPES["esc50-psla"], "imagenet"))),
         cell("channels/sum", "summed, as the code does"),
         cell("channels/mean", "averaged, as the paper says", channels="mean"),
-        *(cell(f"fill/{fill}", what, recipe=WORDS.replace(epochs=3), fill=fill) for fill, what in (
-            ("zero", "0 in the log-mel, as the original"), ("silence", "the floor of the log-mel"),
-            ("mean", "the mean of the log-mel"))),
+        *(cell(f"{table}/{fill}", what, recipe=recipe, fill=fill)
+          for table, recipe in (("fill", SHORT), ("fill-words", WORDS.replace(epochs=3)))
+          for fill, what in FILLS.items()),
         cell("tokens/two", "class and distillation token"),
         cell("tokens/one", "class token alone", prefix_tokens=1),
         *(cell(f"normalisation/{name}", what, recipe=SHORT, mean=mean, std=std) for name, what, mean, std in (
