@@ -19,6 +19,7 @@ from .audio import AudioError
 from .checkpoint import CheckpointError, Interrupted, TrainingStopped
 from .cli_data import data_app
 from .data.fetch import FetchError
+from .data.report import ENOUGH
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -92,7 +93,7 @@ def train(
         int, typer.Option(min=0, help="Clips a device takes at a time, if memory is short; the batch stays.")
     ] = 0,
     save_minutes: Annotated[float, typer.Option(min=0, help="Between checkpoints inside an epoch.")] = 10.0,
-    require: Annotated[float, typer.Option(min=0, max=1, help="Share of the clips that must be usable.")] = 0.95,
+    require: Annotated[float, typer.Option(min=0, max=1, help="Share of the clips that must be usable.")] = ENOUGH,
     tracker: Annotated[str | None, typer.Option(help="tensorboard: write curves to OUT while it trains.")] = None,
     record: Annotated[bool, typer.Option(help="Copy the finished record into the ledger, results/runs/.")] = False,
 ) -> None:

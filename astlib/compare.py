@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from statistics import mean, stdev
 
 from . import costs, metrics, tables
-from .ledger import Run, Table, paper, unpack
+from .ledger import Run, Table, duration, paper, unpack
 from .reproduce import Job, Ledger
 from .tables import Cell
 
@@ -206,7 +206,7 @@ def table(name: str, scale: str, ledger: Ledger | None = None) -> Table:
         rows.append([
             row["cell"].name, row["cell"].what, theirs, found.text, gap, verdict(found, published),
             paired_text(pair, metric_of(row["cell"])), hardware(found.runs),
-            costs.measured_words(sum(run.wall_seconds for run in found.runs)) if found.runs else "",
+            duration(sum(run.wall_seconds for run in found.runs)) if found.runs else "",
             ", ".join(sorted({(run.commit or "")[:8] for run in found.runs})),
         ])  # fmt: skip
     head = ["cell", "what", "published", "obtained", "difference", "verdict", "against the reference", "hardware",

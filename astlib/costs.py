@@ -1,9 +1,11 @@
 """What a run costs: operations counted, hours measured where there is a record, estimated between two bounds elsewhere.
 
 A forward pass is counted by torch on tensors without memory; a training step costs three of them, one forward and two
-backward. How much of its peak a card reaches is the uncertain part. The bounds are two published figures: the
-original's four TITAN X took 590,881 s for AudioSet (its log), and PaSST's authors trained AST at 23.1 clips/s on a
-TITAN RTX (arXiv 2110.05069, table 1). `bounds` turns them into shares of the peak.
+backward. How much of its peak a card reaches is the uncertain part, and it depends on the network: a Transformer
+multiplies large matrices, an EfficientNet's depthwise convolutions wait for memory. For AST the bounds are two
+published figures: the original's four TITAN X took 590,881 s for AudioSet (its log), and PaSST's authors trained it at
+23.1 clips/s on a TITAN RTX (arXiv 2110.05069, table 1). For PSLA one is published: about one week on four TITAN cards
+(README of its repository). `bounds` turns them into shares of the peak.
 
 Chapters: notebooks/03_attention_and_the_encoder.ipynb and notebooks/12_the_ablations.ipynb
 """
@@ -61,16 +63,22 @@ def clips_of(recipe: Recipe) -> tuple[int, int]:
     return CLIPS[recipe.dataset]
 
 
-def bounds() -> tuple[float, float]:
-    """The shares of a card's peak that the two published runs of AST reached, lower first."""
-    recipe = RECIPES["audioset"]
+def bounds(network: str = "ast") -> tuple[float, float]:
+    """The shares of a card's peak that published runs reached, lower first.
+
+    For PSLA its own run, taken as a week on TITAN X, and the lower of AST's two: nobody has shown that it does better.
+    CNN + MLP has no published run and counts as AST, because its convolutions are matrix products.
+    """
+    recipe, psla = RECIPES["audioset"], RECIPES["audioset-psla"]
     original = run_flops(recipe) / 590_881 / (4 * TITAN_X)
     koutini = 3 * forward_flops(recipe) * 23.1 / TITAN_RTX
+    if network == "psla":
+        return run_flops(psla) / (7 * 86_400) / (4 * TITAN_X), min(original, koutini)
     return min(original, koutini), max(original, koutini)
 
 
 def measured(recipe: Recipe, runs: list[Run], device: str) -> float | None:
-    """Operations a second that training reached on this device, from records of networks of about the same size.
+    """Operations a second that training reached on this device, from records of the same kind of network.
 
     Of those up to four times larger or smaller the fastest counts, because the others had company on their machine;
     without such a record, the one nearest in size.
@@ -82,23 +90,31 @@ def measured(recipe: Recipe, runs: list[Run], device: str) -> float | None:
         name, kind = run.hardware["name"], run.hardware["device"]
         if not run.throughput or not (kind == "cpu" if device == "cpu" else device in name):
             continue  # elsewhere, or an ensemble: it trained nothing
-        own = forward_flops(Recipe(**settings(run)))
+        known = Recipe(**settings(run))
+        if known.network != recipe.network:
+            continue
+        own = forward_flops(known)
         apart = abs(math.log(own / wanted))
         found.append((max(apart, math.log(4)), -3.0 * own * run.throughput / run.hardware["count"]))
     return -min(found)[1] if found else None
 
 
-def hours(recipe: Recipe, device: str, runs: list[Run], clips: tuple[int, int] | None = None) -> tuple[float, float]:
+def hours(
+    recipe: Recipe, device: str, runs: list[Run], clips: tuple[int, int] | None = None
+) -> tuple[float, float] | None:
     """Hours of one run on one device, `(least, most)`; both are the same where a record has measured it.
 
-    device: a name of CARDS or "cpu". Raises ValueError for a device that is neither known nor in a record.
+    device: a name of CARDS or "cpu". On a CPU nothing is published, so without a record of that kind of network the
+    answer is None. Raises ValueError for a device that is neither known nor in a record.
     """
     operations, rate = run_flops(recipe, clips), measured(recipe, runs, device)
     if rate is not None:
         return operations / rate / 3600, operations / rate / 3600
+    if device == "cpu":
+        return None
     if device not in CARDS:
         raise ValueError(f"no record was made on {device!r}; estimates exist for {', '.join(CARDS)}")
-    low, high = bounds()
+    low, high = bounds(recipe.network)
     return operations / (high * CARDS[device]) / 3600, operations / (low * CARDS[device]) / 3600
 
 
@@ -110,11 +126,3 @@ def in_words(least: float, most: float) -> str:
     low, high = (f"{max(1, value * scale):.0f}" if value * scale >= 10 else f"{max(0.1, value * scale):.1g}"
                  for value in (least, most))  # fmt: skip
     return f"{low} {unit}" if low == high else f"{low} to {high} {unit}"
-
-
-def measured_words(seconds: float) -> str:
-    """Time that was measured: "45 s", "12 min", "3.4 h"."""
-    for most, scale, form in ((90, 1, "{:.0f} s"), (5400, 60, "{:.0f} min")):
-        if seconds < most:
-            return form.format(seconds / scale)
-    return f"{seconds / 3600:.1f} h"

@@ -187,10 +187,18 @@ def table(runs: list[Run]) -> Table:
             *([p["model_size"], p["init"], f"{p['fstride']}x{p['tstride']}"] if p.get("network", "ast") == "ast" else
               [p["network"], p["init"], ""]),
             len(run.epochs),
-            f"{result} ({run.metrics['rule']})", run.hardware["name"], f"{run.wall_seconds / 60:.0f} min",
+            f"{result} ({run.metrics['rule']})", run.hardware["name"], duration(run.wall_seconds),
             f"{(run.commit or 'unknown')[:8]}{' (with changes)' if run.dirty else ''}",
         ])  # fmt: skip
     return Table(header, rows)
+
+
+def duration(seconds: float) -> str:
+    """A measured time as people say it: "45 s", "12 min", "3.4 h"."""
+    for most, scale, form in ((90, 1, "{:.0f} s"), (5400, 60, "{:.0f} min")):
+        if seconds < most:
+            return form.format(seconds / scale)
+    return f"{seconds / 3600:.1f} h"
 
 
 def settings(run: Run) -> dict:

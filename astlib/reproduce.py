@@ -18,7 +18,8 @@ from pathlib import Path
 import torch
 
 from . import audit, costs, data, measure, provenance, tables
-from .ledger import Run, Table, finite, load_runs, new_run, results_folder, run_id, seal, settings
+from .data.report import ENOUGH
+from .ledger import Run, Table, duration, finite, load_runs, new_run, results_folder, run_id, seal, settings
 from .recipes import RECIPES, Recipe
 from .tables import Cell
 
@@ -153,22 +154,26 @@ def plan(cells: list[Cell], scale: str, ledger: Ledger | None = None) -> Table:
     """Every run behind the cells: done or missing, and what it costs on each card. Numbers are those of `--job`."""
     ledger = ledger or Ledger()
     cards = [*costs.CARDS, "cpu"]
-    rows, totals = [], dict.fromkeys(cards, (0.0, 0.0))
+    rows, totals, unknown = [], dict.fromkeys(cards, (0.0, 0.0)), Counter()
     for number, one in enumerate(jobs(cells, scale)):
         run, spent = ledger.find(one), {card: hours(one.recipe, card, ledger.runs) for card in cards}
         if run is None:
-            totals = {card: tuple(map(sum, zip(totals[card], spent[card], strict=True))) for card in cards}
-        took = None if run is None else costs.measured_words(run.wall_seconds)
+            unknown.update(card for card in cards if spent[card] is None)
+            totals = {card: tuple(map(sum, zip(totals[card], spent[card] or (0, 0), strict=True))) for card in cards}
+        took = None if run is None else duration(run.wall_seconds)
         state = "missing" if run is None else f"done: {run.id.rsplit('-', 1)[1]}, {took}"
-        words = ["" if run else costs.in_words(*spent[card]) for card in cards]
+        words = ["" if run else costs.in_words(*spent[card]) if spent[card] else "not measured" for card in cards]
         rows.append([number, one.cell.name, one.fold, one.seed, state, *words])
     left = sum(row[4] == "missing" for row in rows)
-    total = [costs.in_words(*totals[card]) if left else "" for card in cards]
+    total = []
+    for card in cards:
+        parts = [costs.in_words(*totals[card])] if any(totals[card]) else []
+        total.append(", ".join([*parts, f"{unknown[card]} not measured"] if unknown[card] else parts))
     rows.append(["", "", "", "", f"{left} of {len(rows)} missing", *total])
     return Table(["job", "cell", "fold", "seed", "state", *cards], rows)
 
 
-def hours(recipe: Recipe, card: str, runs: list[Run]) -> tuple[float, float]:
+def hours(recipe: Recipe, card: str, runs: list[Run]) -> tuple[float, float] | None:
     """`costs.hours` with the clips of the copy that is known here: the nine words of the tiny scale are 5,000 clips."""
     sizes = {
         (run.data["train"]["clips"], run.data["test"]["clips"]) for run in runs if run.recipe == recipe.name
@@ -200,7 +205,7 @@ def train(one: Job, progress: bool = True) -> Run:
 def enough(recipe: Recipe) -> float:
     """Share of the clips that must be usable. Every copy of AudioSet lacks some: the public one, whose evaluation part
     holds 17,142 of 20,371 clips, a sixth."""
-    return 0.8 if recipe.dataset.startswith("audioset") else 0.95
+    return 0.8 if recipe.dataset.startswith("audioset") else ENOUGH
 
 
 def loaders(recipe: Recipe, gpus: int) -> int:

@@ -153,8 +153,8 @@ WORDS = RECIPES["speech-commands-tiny"]
 
 def _tiny() -> list[Cell]:
     def cell(name, what, published="", recipe=TINY, **changes):
-        folds = FOLDS if recipe.dataset == "esc50" else (1,)
-        return Cell(name, what, recipe.replace(**changes), "12_the_ablations", folds, published=published)
+        folds, chapter = (FOLDS, "12_the_ablations") if recipe.dataset == "esc50" else ((1,), "11_speech_commands")
+        return Cell(name, what, recipe.replace(**changes), chapter, folds, published=published)
 
     return [
         Cell("esc50/ast-s", "AST-Tiny, ImageNet, no overlap", RECIPES["esc50-tiny"], "09_esc50", FOLDS,

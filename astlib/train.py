@@ -12,6 +12,7 @@ from pathlib import Path
 from . import checkpoint, data, ledger
 from .checkpoint import TrainingStopped
 from .data import AudioDataset
+from .data.report import ENOUGH
 from .devices import PRECISIONS, asked_to_stop, new_accelerator
 from .ledger import Run
 from .loop import Training
@@ -36,7 +37,7 @@ def fit(
     precision: str = "auto",
     micro_batch: int = 0,
     save_minutes: float = 10.0,
-    require: float = 0.95,
+    require: float = ENOUGH,
     tracker: str | None = None,
     progress: bool = True,
 ) -> Run:

@@ -24,7 +24,6 @@ import psutil
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-import status
 import traps
 from astlib import notebooks
 from common import EXECUTED, MEMORY, ROOT, SOURCE, TIMES, chapters, fail, isolate_jupyter
@@ -112,7 +111,6 @@ def stage() -> None:
     """Copy the configuration and the pages; the executed chapters stay, those no longer listed go."""
     shutil.rmtree(SOURCE / "book", ignore_errors=True)
     shutil.copytree(ROOT / "book", SOURCE / "book", ignore=shutil.ignore_patterns("__pycache__"))
-    status.write()
     traps.write()
     shutil.copy(ROOT / "_config.yml", SOURCE / "_config.yml")
     (SOURCE / "notebooks").mkdir(exist_ok=True)

@@ -11,8 +11,8 @@ from statistics import median
 
 import torch
 
-from astlib import compare, costs, tables
-from astlib.ledger import Table
+from astlib import compare, tables
+from astlib.ledger import Table, duration
 from astlib.provenance import hardware
 from astlib.reproduce import Ledger
 from common import MEMORY, SOURCE, TIMES, fail
@@ -55,8 +55,9 @@ def takes(ledger: Ledger) -> Table:
     if TIMES.exists() and MEMORY.exists():
         held = json.loads(MEMORY.read_text())
         for chapter, seconds in sorted(json.loads(TIMES.read_text()).items()):
-            rows[chapter] = [[chapter, "the page, as it is here", machine, costs.measured_words(seconds),
-                              f"{held[chapter] / 1e9:.1f} GB"]] if chapter in held else []
+            if chapter in held:
+                rows[chapter] = [[chapter, "the page, as it is here", machine, duration(seconds),
+                                  f"{held[chapter] / 1e9:.1f} GB"]]
     for scale in SCALES:
         for cell in tables.cells("all", scale=scale):
             for run in compare.obtained(cell, scale, ledger).runs:
@@ -66,7 +67,7 @@ def takes(ledger: Ledger) -> Table:
         time = median(run.wall_seconds for run in found.values())
         most = max(run.peak_memory for run in found.values())
         rows.setdefault(chapter, []).append([chapter, f"one run of {recipe}, stride {stride}, {epochs} epochs", name,
-                                             costs.measured_words(time), f"{most / 1e9:.1f} GB"])
+                                             duration(time), f"{most / 1e9:.1f} GB"])
     return Table(["chapter", "what", "machine", "time", "memory, at most"],
                  [row for chapter in sorted(rows) for row in rows[chapter]])
 
@@ -79,7 +80,7 @@ def every_run(ledger: Ledger) -> Table:
         machine = f"{run.hardware['count']} x {run.hardware['name']}, {run.hardware['precision']}"
         versions = ", ".join(f"{name} {run.versions[name]}" for name in ("python", "torch") if run.versions.get(name))
         rows.append([run.started[:10], run.id, f"fold {p['fold']}, seed {p['seed']}", f"{metric} {found}",
-                     run.metrics["rule"], costs.measured_words(run.wall_seconds), f"{run.peak_memory / 1e9:.1f} GB",
+                     run.metrics["rule"], duration(run.wall_seconds), f"{run.peak_memory / 1e9:.1f} GB",
                      f"{run.throughput:.0f} clips/s", machine,
                      versions, (run.commit or "")[:8]])
     head = ["day", "run", "part", "result", "counts", "time", "memory", "speed", "hardware", "versions", "commit"]

@@ -133,6 +133,23 @@ def test_a_record_on_a_card_replaces_the_estimate():
     assert least == most == pytest.approx(10 * (1600 + 400 / 3) / 1000 / 3600)
 
 
+def test_a_record_says_nothing_about_another_kind_of_network():
+    run = replace(copy.deepcopy(FIVE[0]), throughput=1000.0)
+    run.hardware.update(device="cuda", name="NVIDIA A100-SXM4-40GB")
+    psla = RECIPES["esc50-psla"]
+    assert costs.hours(psla, "A100", [run]) == costs.hours(psla, "A100", [])
+    slow, fast = costs.bounds("psla")
+    assert 0.02 < slow < fast == costs.bounds()[0], "its own week on four cards is far below what AST reached"
+
+
+def test_what_no_record_measured_on_a_cpu_is_not_priced():
+    assert FIVE[0].hardware["device"] == "cpu" and costs.hours(RECIPES["esc50-tiny"], "cpu", FIVE)
+    assert costs.hours(RECIPES["esc50-psla"], "cpu", FIVE) is None
+    rows = reproduce.plan(tables.cells("cnns"), "tiny", Ledger(FIVE)).rows
+    assert [row[-1] for row in rows if row[1] == "cnns/psla"] == ["not measured"] * 5
+    assert rows[-1][-1].endswith(", 15 not measured"), "the CNNs; AST has its hours"
+
+
 @pytest.mark.parametrize("hours, words", [
     ((0.01, 0.05), "under 5 min"), ((0.2, 0.7), "12 to 42 min"), ((3.0, 11.2), "3 to 11 h"), ((40.0, 40.0), "40 h"),
 ])  # fmt: skip
@@ -141,7 +158,7 @@ def test_hours_in_words(hours, words):
 
 
 def test_measured_times_in_words():
-    words = [costs.measured_words(seconds) for seconds in (44.6, 89, 200, 5399, 12_240)]
+    words = [ledger.duration(seconds) for seconds in (44.6, 89, 200, 5399, 12_240)]
     assert words == ["45 s", "89 s", "3 min", "90 min", "3.4 h"]
 
 

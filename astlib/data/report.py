@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..audio import AudioError
 
+ENOUGH = 0.95  # share of the clips that must be usable where nobody says otherwise
 KINDS = ("missing", "unreadable", "empty")  # what can be wrong with a clip
 
 
