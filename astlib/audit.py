@@ -70,13 +70,19 @@ def _epochs(run: Run, recipe: Recipe) -> list[str]:
     if [entry["epoch"] for entry in run.epochs] != list(range(1, recipe.epochs + 1)):
         found.append(f"it has {len(run.epochs)} epochs, its recipe {recipe.epochs}")
     steps, clips = -(-run.data["train"]["clips"] // recipe.batch), run.data["test"]["clips"]
+    usable = clips - sum(run.metrics.get("unusable", {}).get("test", {}).values())
     for entry in run.epochs:
         wanted = recipe.learning_rate(entry["epoch"], entry["epoch"] * steps - 1)
         if not math.isclose(entry["learning_rate"], wanted, rel_tol=1e-9):
             found.append(f"epoch {entry['epoch']} had learning rate {entry['learning_rate']:g}, its recipe {wanted:g}")
-        right = clips * (entry["accuracy"] or 0)
-        if "right" in entry and unpack(entry["right"], clips).sum() != round(right):
-            found.append(f"epoch {entry['epoch']} claims another accuracy than its list of right answers")
+        if "right" in entry:
+            try:
+                right = unpack(entry["right"], clips).sum()
+            except ValueError as error:
+                found.append(f"epoch {entry['epoch']}: {error}")
+                continue
+            if right != round(usable * (entry["accuracy"] or 0)):
+                found.append(f"epoch {entry['epoch']} claims another accuracy than its list of right answers")
     return found
 
 

@@ -104,11 +104,16 @@ def data_hash(
 
     folds = []
     for fold in range(1, FOLDS + 1):
-        train, _, test = parts(name, fold, root=root)
-        one = {"train": train.manifest_hash(), "test": test.manifest_hash()}
-        if one in folds:
-            break  # a set without folds gives the same parts again
-        folds.append(one)
+        for validation in (False, True):
+            try:
+                there = zip(("train", "validation", "test"), parts(name, fold, validation, root), strict=True)
+            except ValueError:
+                if not folds:
+                    raise
+                continue  # it has fewer folds, or nothing to hold out
+            one = {part: clips.manifest_hash() for part, clips in there if clips is not None}
+            if one not in folds:  # a set without folds gives the same parts again
+                folds.append(one)
     typer.echo(json.dumps(folds, indent=1))
     if add:
         copies = known_data()

@@ -112,16 +112,24 @@ def evaluate_scores(scores: torch.Tensor, names: list[str], dataset: AudioDatase
 
 
 def right_answers(scores: torch.Tensor, names: list[str], dataset: AudioDataset) -> torch.Tensor:
-    """Which clips got their own class the highest score: `(clips,)` bool, of `(clips, classes)` scores or logits.
+    """Which clips of a data set got their own class the highest score, of `(named clips, classes)` scores or logits.
 
-    With these of two networks one can compare them clip by clip (`astlib.metrics.mcnemar`).
+    `(clips of the data set,)` bool in its order, whatever could be read: a clip without a score is not right. With
+    these of two networks one can compare them clip by clip (`astlib.metrics.mcnemar`).
     Raises ValueError if one of the names is no clip of the data set.
     """
-    return scores.argmax(dim=1) == _targets(names, dataset).argmax(dim=1)
+    right = torch.zeros(len(dataset), dtype=torch.bool)
+    hits = scores.argmax(dim=1) == _targets(names, dataset).argmax(dim=1)
+    right[_rows(names, dataset)] = hits.to(right.device)
+    return right
 
 
-def _targets(names: list[str], dataset: AudioDataset) -> torch.Tensor:
+def _rows(names: list[str], dataset: AudioDataset) -> list[int]:
     rows = {str(name): i for i, name in enumerate(dataset.names)}
     if missing := [name for name in names if name not in rows]:
         raise ValueError(f"there are scores of {missing[0]!r}, which is no clip of {dataset.name}")
-    return dataset.classes.take([rows[name] for name in names]).dense()
+    return [rows[name] for name in names]
+
+
+def _targets(names: list[str], dataset: AudioDataset) -> torch.Tensor:
+    return dataset.classes.take(_rows(names, dataset)).dense()

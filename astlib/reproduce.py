@@ -256,14 +256,14 @@ def run_missing(table: str, cell: str, scale: str, gpus_per_run: int = 1, runs_p
     """Run what is missing, as many at once as there are devices; returns how many failed. A second call goes on.
 
     Every run is a process of its own, so a crash of one loses nothing of the others.
-    runs_per_gpu: of a tiny network, whose small steps leave a large card idle. Raises ValueError if a run is to have
-    several GPUs and share them too.
+    runs_per_gpu: of tiny networks, which leave a large card idle. Raises ValueError beside several `gpus_per_run`.
     """
     if gpus_per_run > 1 and runs_per_gpu > 1:
         raise ValueError(f"either a run has several GPUs or shares one; found {gpus_per_run} and {runs_per_gpu}")
     cells = tables.cells(table, cell, scale)
     todo = missing(cells, scale, Ledger())
     gpus = torch.cuda.device_count()
+    cards = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")
     slots: queue.Queue[list[int]] = queue.Queue()
     for first in range(0, max(1, gpus - gpus_per_run + 1), gpus_per_run):
         for _ in range(runs_per_gpu):
@@ -277,7 +277,7 @@ def run_missing(table: str, cell: str, scale: str, gpus_per_run: int = 1, runs_p
         try:
             environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
             if gpus:
-                environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, slot))
+                environment["CUDA_VISIBLE_DEVICES"] = ",".join(cards[place] for place in slot)
             return subprocess.run([*command, "--job", str(number)], env=environment).returncode
         finally:
             slots.put(slot)
@@ -323,6 +323,8 @@ def slurm(table: str, cell: str, scale: str, card: str = "A100", gpus_per_run: i
     everything, todo = jobs(cells, scale), missing(cells, scale, ledger)
     if not todo:
         raise ValueError(f"nothing is missing in {table} {cell}".rstrip())
+    if card not in costs.CARDS:
+        raise ValueError(f"a job array is for GPUs: the card must be one of {', '.join(costs.CARDS)}, found {card!r}")
     longest = max(hours(everything[number].recipe, card, ledger.runs)[1] for number in todo) / gpus_per_run
     wanted = f"{table} {cell}".strip()
     return f"""#!/bin/bash

@@ -1,6 +1,7 @@
 """People's own sounds: folders and lists as people make them, and errors that tell them what to change."""
 
 import csv
+import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -11,7 +12,9 @@ import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from astlib.cli import app
 from astlib.data import ESC50, DataNotFound
 from astlib.data.folder import Clip, Folder, _deal
 from astlib.data.report import DataIncomplete
@@ -161,6 +164,26 @@ def test_folders_for_training_and_testing(tmp_path, validation):
         Folder(root, fold=2)
 
 
+def test_folders_for_training_without_any_for_testing(tmp_path):
+    root = put(tmp_path, "train/dog/1.wav", "train/cat/1.wav", "val/dog/1.wav", "val/cat/1.wav")
+    with pytest.raises(ValueError, match="folders train and val, but none with a test part"):
+        Folder(root)
+
+
+def test_the_hashes_of_a_fixed_split(tmp_path):
+    root = put(tmp_path, "train/dog/1.wav", "train/cat/1.wav", "test/dog/1.wav", "test/cat/1.wav")
+    assert [set(parts) for parts in hashes(root)] == [{"train", "test"}]
+    put(root, "val/dog/1.wav")
+    plain, held = hashes(root)
+    assert set(plain) == {"train", "test"} and held == {**plain, "validation": held["validation"]}
+
+
+def hashes(root):
+    done = CliRunner().invoke(app, ["data", "hash", "folder", "--root", str(root)])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
 @pytest.mark.parametrize("more", [["rain/1.wav", "rain/2.wav"], []])
 def test_train_may_be_a_class(tmp_path, more):
     root = put(tmp_path, "train/1.wav", "train/2.wav", "test/1.wav", "test/2.wav", *more)
@@ -237,6 +260,8 @@ def test_a_list_with_folds(tmp_path):
         (["file,label,split", "1.wav,dog"], "line 2: the split is .* found None"),
         (["file,label,fold", "1.wav,dog,1", "2.wav,dog,0"], "line 3: the fold is a number from 1 on, found '0'"),
         (["file,label,fold", "1.wav,dog,1.5"], "the fold is a number from 1 on, found '1.5'"),
+        (["file,labels", "1.wav,dog", "2.wav,dog,rain"], "line 3 has more fields than the 2 columns, from 'rain' on"),
+        (["file,label", "1.wav," + "x" * 140_000], "cannot be read as a CSV beyond line 1: field larger"),
     ],
 )
 def test_lists_that_cannot_be_understood(tmp_path, lines, message):

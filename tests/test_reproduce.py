@@ -201,6 +201,8 @@ def tamper(run: Run, what: str) -> Run:
             run.wall_seconds /= 10
         case "right answers":
             last["right"] = ledger.pack(torch.zeros(400, dtype=torch.bool))
+        case "fewer answers":
+            last["right"] = ledger.pack(torch.zeros(392, dtype=torch.bool))
     run.seal = ledger.seal(run)
     return run
 
@@ -210,7 +212,7 @@ def tamper(run: Run, what: str) -> Run:
     ("data and name", "no known copy of esc50"), ("commit", "not in this repository's history"),
     ("no commit", "names no commit"), ("changes", "had changes"), ("learning rate", "learning rate"),
     ("result", "metrics are not those"), ("better epoch", "metrics are not those"), ("epoch", "9 epochs"),
-    ("time", "not the sum"), ("right answers", "list of right answers"),
+    ("time", "not the sum"), ("right answers", "list of right answers"), ("fewer answers", "and there are 400 clips"),
 ])  # fmt: skip
 def test_a_record_that_was_tampered_with_is_refused(what, words):
     run = tamper(FIVE[0], what)
@@ -367,6 +369,8 @@ def test_slurm_gets_the_missing_runs_as_an_array(tmp_path):
     text = file.read_text()
     assert "#SBATCH --array=0,1,2,3\n" in text and "--gres=gpu:2" in text and "reproduce weights --scale paper" in text
     assert subprocess.run(["bash", "-n", file]).returncode == 0
+    with pytest.raises(ValueError, match="a job array is for GPUs: the card must be one of T4, .*found 'cpu'"):
+        reproduce.slurm("weights", "", "paper", card="cpu")
 
 
 @pytest.mark.parametrize("scale", ["paper", "tiny"])
@@ -380,7 +384,8 @@ def test_several_gpus_get_the_recipe_value_by_value(scale):
         assert RECIPES[words[words.index("--recipe") + 1]].replace(**changes) == one.recipe
 
 
-def test_as_many_runs_at_once_as_there_are_devices(monkeypatch):
+@pytest.mark.parametrize("visible", [None, "7,3,GPU-5a,1,0"])
+def test_as_many_runs_at_once_as_there_are_devices(monkeypatch, visible):
     busy, most, seen, lock = set(), [], [], threading.Lock()
 
     def run(words, env):
@@ -395,12 +400,15 @@ def test_as_many_runs_at_once_as_there_are_devices(monkeypatch):
             busy.difference_update(devices.split(","))
         return SimpleNamespace(returncode=int(words[-1] == "2"))
 
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.setattr(reproduce.subprocess, "run", run)
     monkeypatch.setattr(reproduce.torch.cuda, "device_count", lambda: 5)
     monkeypatch.setattr(reproduce, "Ledger", lambda: Ledger([]))
     assert reproduce.run_missing("position", "", "paper", gpus_per_run=2) == 1, "the third of three fails"
     assert sorted(number for number, _ in seen) == ["0", "1", "2"] and max(most) == 4
-    assert {devices for _, devices in seen} == {"0,1", "2,3"}
+    assert {devices for _, devices in seen} == ({"7,3", "GPU-5a,1"} if visible else {"0,1", "2,3"})
 
 
 def test_tiny_runs_can_share_a_gpu(monkeypatch):
@@ -417,6 +425,7 @@ def test_tiny_runs_can_share_a_gpu(monkeypatch):
         return SimpleNamespace(returncode=0)
 
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(reproduce.subprocess, "run", run)
     monkeypatch.setattr(reproduce.torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(reproduce.os, "cpu_count", lambda: 24)

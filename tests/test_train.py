@@ -14,7 +14,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, average_precision_score
 
-from astlib import checkpoint, ledger
+from astlib import audit, checkpoint, ledger
 from astlib.audio import AudioError
 from astlib.checkpoint import Interrupted, TrainingStopped
 from astlib.data import Synthetic, parts
@@ -229,6 +229,10 @@ def test_clips_that_cannot_be_read_are_listed_and_the_rest_is_trained(tmp_path, 
     run = fit(RECIPE, tmp_path / "on", train, test, require=0.8, workers=workers, progress=False)
     assert run.metrics["unusable"]["train"]["unreadable"] == 1 == run.metrics["unusable"]["test"]["unreadable"]
     assert train.names[4] in (tmp_path / "on" / "unusable-train.csv").read_text()
+    for epoch in run.epochs:  # the list is about all clips of the part, so that two runs can be laid side by side
+        right = ledger.unpack(epoch["right"], len(test))
+        assert not right[0] and right.sum() == pytest.approx(epoch["accuracy"] * (len(test) - 1), abs=1e-9)
+    assert not [text for text in audit.problems(run) if "epoch" in text]
     with pytest.raises(DataIncomplete, match=r"1 unreadable: .*At least 95.00% are required.*unusable-"):
         fit(RECIPE, tmp_path / "off", train, test, workers=workers, progress=False)
     assert checkpoint.latest(tmp_path / "off") is None or workers

@@ -175,6 +175,9 @@ def _in_folders(root: Path) -> tuple[list[Clip], list[str]]:
     if set(parts.values()) >= {"train", "test"} and len(parts) == len(folders) and all(map(_folders, parts)):
         clips = [clip for folder, part in parts.items() for clip in _classes(root, _folders(folder), part, left_out)]
     else:
+        if len(parts) > 1 and len(parts) == len(folders) and all(map(_folders, parts)):
+            names = " and ".join(sorted(folder.name for folder in folders))
+            raise ValueError(f"{root} has the folders {names}, but none with a test part. Add one named test")
         clips = _classes(root, folders, None, left_out)
     if not clips:
         loose = len(_sounds(root, root, Counter()))
@@ -243,7 +246,10 @@ def _table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
         raise ValueError(f"{path} is not a CSV in UTF-8. Save it as one") from None
     first = text.partition("\n")[0]
     reader = csv.DictReader(io.StringIO(text), delimiter=max(",;\t", key=first.count), skipinitialspace=True)
-    return list(reader.fieldnames or []), [(reader.line_num, row) for row in reader]
+    try:
+        return list(reader.fieldnames or []), [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise ValueError(f"{path} cannot be read as a CSV beyond line {reader.line_num}: {error}") from None
 
 
 def _columns(names: list[str]) -> tuple[str | None, str | None]:
@@ -270,6 +276,11 @@ def _rows(path: Path) -> list[Clip]:
     mark = next((mark for mark in marks if any(mark in (row[labels] or "") for _, row in rows)), None)
     clips, lines = [], {}
     for line, row in rows:
+        if row.get(None):
+            raise ValueError(
+                f"{path}, line {line} has more fields than the {len(names)} columns, from {row[None][0]!r} on. Put "
+                'quotation marks around labels with commas, or separate them by "|"'
+            )
         name, text = (row[file] or "").strip().replace("\\", "/"), row[labels] or ""
         found = [label.strip() for label in (text.split(mark) if mark else [text]) if label.strip()]
         if not name or not found:
