@@ -5,6 +5,7 @@ Chapter: book/how_to_run.md
 
 import json
 import math
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -103,17 +104,17 @@ def data_hash(
     from .ledger import results_folder
 
     folds = []
-    for fold in range(1, FOLDS + 1):
-        for validation in (False, True):
-            try:
-                there = zip(("train", "validation", "test"), parts(name, fold, validation, root), strict=True)
-            except ValueError:
-                if not folds:
-                    raise
-                continue  # it has fewer folds, or nothing to hold out
-            one = {part: clips.manifest_hash() for part, clips in there if clips is not None}
-            if one not in folds:  # a set without folds gives the same parts again
-                folds.append(one)
+    for fold, validation in product(range(1, FOLDS + 1), (False, True)):
+        try:
+            there = zip(("train", "validation", "test"), parts(name, fold, validation, root), strict=True)
+        except ValueError:
+            if not folds:
+                raise
+            continue  # it has fewer folds, or nothing to hold out
+        one = {part: clips.manifest_hash() for part, clips in there if clips is not None}
+        if one in folds:
+            break  # a set without folds gives the same parts again
+        folds.append(one)
     typer.echo(json.dumps(folds, indent=1))
     if add:
         copies = known_data()

@@ -108,7 +108,7 @@ def evaluate_scores(scores: torch.Tensor, names: list[str], dataset: AudioDatase
 
     Raises ValueError if one of them is no clip of the data set.
     """
-    return metrics.evaluate(_targets(names, dataset), scores)
+    return metrics.evaluate(dataset.classes.take(_rows(names, dataset)).dense(), scores)
 
 
 def right_answers(scores: torch.Tensor, names: list[str], dataset: AudioDataset) -> torch.Tensor:
@@ -118,9 +118,8 @@ def right_answers(scores: torch.Tensor, names: list[str], dataset: AudioDataset)
     these of two networks one can compare them clip by clip (`astlib.metrics.mcnemar`).
     Raises ValueError if one of the names is no clip of the data set.
     """
-    right = torch.zeros(len(dataset), dtype=torch.bool)
-    hits = scores.argmax(dim=1) == _targets(names, dataset).argmax(dim=1)
-    right[_rows(names, dataset)] = hits.to(right.device)
+    right, rows = torch.zeros(len(dataset), dtype=torch.bool), _rows(names, dataset)
+    right[rows] = scores.argmax(dim=1) == dataset.classes.take(rows).dense().argmax(dim=1)
     return right
 
 
@@ -129,7 +128,3 @@ def _rows(names: list[str], dataset: AudioDataset) -> list[int]:
     if missing := [name for name in names if name not in rows]:
         raise ValueError(f"there are scores of {missing[0]!r}, which is no clip of {dataset.name}")
     return [rows[name] for name in names]
-
-
-def _targets(names: list[str], dataset: AudioDataset) -> torch.Tensor:
-    return dataset.classes.take(_rows(names, dataset)).dense()

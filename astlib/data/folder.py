@@ -171,13 +171,13 @@ def _in_folders(root: Path) -> tuple[list[Clip], list[str]]:
     left_out: Counter[str] = Counter()
     folders = _folders(root)
     parts = {folder: part for folder in folders if (part := _part(folder.name))}
-    # "train" may be a class: it is a split only beside "test", with nothing else there, and if it holds classes.
-    if set(parts.values()) >= {"train", "test"} and len(parts) == len(folders) and all(map(_folders, parts)):
+    # "train" may be a class: it is a split only beside another part, with nothing else there, and if it holds classes.
+    if len(parts) > 1 and len(parts) == len(folders) and all(map(_folders, parts)):
+        if missing := " or ".join(sorted({"train", "test"} - set(parts.values()))):
+            names = " and ".join(sorted(folder.name for folder in folders))
+            raise ValueError(f"{root} has the folders {names}, but none with a {missing} part. Add one named {missing}")
         clips = [clip for folder, part in parts.items() for clip in _classes(root, _folders(folder), part, left_out)]
     else:
-        if len(parts) > 1 and len(parts) == len(folders) and all(map(_folders, parts)):
-            names = " and ".join(sorted(folder.name for folder in folders))
-            raise ValueError(f"{root} has the folders {names}, but none with a test part. Add one named test")
         clips = _classes(root, folders, None, left_out)
     if not clips:
         loose = len(_sounds(root, root, Counter()))
