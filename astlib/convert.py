@@ -1,44 +1,39 @@
-"""The other formats of the same network: the original's checkpoints, Hugging Face's port both ways, and ONNX.
+"""The same network in other formats: the original's checkpoints, and Hugging Face's port in both directions.
 
-The first two agree with astlib on every operation. They differ in names, in whether query, key and value are one
-matrix or three, and in the epsilon of the norms: the original has 1e-6 in the encoder and 1e-5 in the head, Hugging
-Face one value for all, by default 1e-12. The head keeps its 1e-5 here, which moves logits by parts in 100,000.
+Both agree with astlib on every operation. They differ in the names of the parameters, in whether query, key and value
+are one matrix or three, and in the epsilon of the norms: the original has 1e-6 in the encoder and 1e-5 in the head,
+Hugging Face one value for all norms, by default 1e-12. In astlib the head keeps its 1e-5, which changes logits by parts
+in 100,000. `astlib.export` writes ONNX.
 
 Chapters: notebooks/04_the_whole_ast.ipynb and notebooks/17_out_into_the_world.ipynb
 """
 
-import json
-import os
 import re
-import tempfile
 import warnings
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
-from .cnn import Network, open_saved
-from .export import to_onnx as to_onnx
-from .model import AST, MLP_RATIO, SIZES, ASTConfig, find_model
-from .transfer import weight_folders
+from .errors import InvalidInput, MissingPackage, NotFound
+from .files import whole_folder
+from .model import AST, MLP_RATIO, SIZES, ASTConfig, token_grid
 
-# The released models that the paper's two AudioSet ensembles are made of, by hub name: mAP 0.475 and 0.485.
-ENSEMBLE_S = tuple(f"MIT/ast-finetuned-audioset-10-10-{v}" for v in ("0.450", "0.448", "0.448-v2"))
-ENSEMBLE_M = (
-    *ENSEMBLE_S,
-    *(f"MIT/ast-finetuned-audioset-{v}" for v in ("12-12-0.447", "14-14-0.443", "16-16-0.442")),
-)
+if TYPE_CHECKING:
+    from transformers import ASTFeatureExtractor, ASTForAudioClassification
 
-# Patches of the original's released checkpoints -> what else they tell: strides, frames, normalisation.
-RELEASED = {
+# Number of patches of the original's released checkpoints: the strides, length and normalisation that go with it.
+RELEASED_GRIDS: dict[int, dict[str, Any]] = {
     850: {"fstride": 12, "tstride": 12},
     657: {"fstride": 14, "tstride": 14},
     512: {"fstride": 16, "tstride": 16},
     144: {"input_tdim": 128, "mean": -6.845978, "std": 5.5654526},
 }
 
-# astlib's name -> the name inside the files that transformers writes. transformers 5 calls the modules differently in
-# memory, but saves and loads these; `_in_memory` below translates.
+# astlib's name: the name inside the files that transformers writes. transformers 5 has other names in memory, but saves
+# and loads these; `_file_name` below translates.
 _HF_PREFIX = "audio_spectrogram_transformer."
 _HF_NAMES = {
     "cls_token": "embeddings.cls_token",
@@ -56,7 +51,7 @@ _HF_BLOCK = {  # inside encoder.layer.N; attn.qkv is split in three
 }
 _HF_QKV = [f"attention.attention.{part}" for part in ("query", "key", "value")]
 _HF_HEAD = {"mlp_head.0": "classifier.layernorm", "mlp_head.1": "classifier.dense"}
-_MODERN = [  # (in memory since transformers 5, in files)
+_IN_MEMORY = [  # (in memory since transformers 5, in files)
     (r"(^|\.)layers\.(\d+)\.", r"\1encoder.layer.\2."),
     (r"\.attention\.q_proj\.", ".attention.attention.query."),
     (r"\.attention\.k_proj\.", ".attention.attention.key."),
@@ -67,15 +62,31 @@ _MODERN = [  # (in memory since transformers 5, in files)
 ]
 
 
+def _transformers() -> Any:
+    """The package transformers, which is optional."""
+    try:
+        import transformers
+    except ImportError as error:
+        raise MissingPackage('Hugging Face\'s AST comes from transformers: pip install "astlib[hf]"') from error
+    return transformers
+
+
 def _file_name(key: str) -> str:
-    """A key of a transformers model in memory -> the key that its files use (the same for transformers 4)."""
-    for pattern, replacement in _MODERN:
+    """The name that files have for a parameter of a transformers model in memory (the same in transformers 4)."""
+    for pattern, replacement in _IN_MEMORY:
         key = re.sub(pattern, replacement, key)
     return key
 
 
-def state_to_huggingface(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """astlib's state dict -> keys of a Hugging Face AST file."""
+def state_to_huggingface(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the parameters of an AST as in a file of Hugging Face's.
+
+    Args:
+        state: astlib's state dict.
+
+    Returns:
+        The same weights; query, key and value are three matrices.
+    """
     out = {}
     for key, value in state.items():
         block = re.match(r"blocks\.(\d+)\.(.+)\.(weight|bias)$", key)
@@ -98,12 +109,22 @@ def state_to_huggingface(state: dict[str, torch.Tensor]) -> dict[str, torch.Tens
     return out
 
 
-def state_from_huggingface(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Keys of a Hugging Face AST, as in its files or as in memory -> astlib's state dict."""
+def state_from_huggingface(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the parameters of a Hugging Face AST as in astlib.
+
+    Args:
+        state: the state dict of a Hugging Face AST, from one of its files or from a model in memory.
+
+    Returns:
+        astlib's state dict; query, key and value are one matrix.
+
+    Raises:
+        InvalidInput: a parameter is missing, or does not belong to an AST.
+    """
     state = {_file_name(key): value for key, value in state.items()}
     depth = len({key.split(".layer.")[1].split(".")[0] for key in state if ".encoder.layer." in key})
     if not depth:
-        raise ValueError("not a Hugging Face AST: it has no layers")
+        raise InvalidInput("this is not a Hugging Face AST: it has no layers")
     names = {
         **{_HF_PREFIX + theirs: ours for ours, theirs in _HF_NAMES.items()},
         **{theirs: ours for ours, theirs in _HF_HEAD.items()},
@@ -118,30 +139,36 @@ def state_from_huggingface(state: dict[str, torch.Tensor]) -> dict[str, torch.Te
         for kind in ("weight", "bias"):
             parts = [f"{_HF_PREFIX}encoder.layer.{layer}.{part}.{kind}" for part in _HF_QKV]
             if missing := [part for part in parts if part not in state]:
-                raise ValueError(f"not a whole Hugging Face AST: {missing[0]} is missing")
+                raise InvalidInput(f"this is not a complete Hugging Face AST: {missing[0]} is missing")
             out[f"blocks.{layer}.attn.qkv.{kind}"] = torch.cat([state.pop(part) for part in parts])
     for key, value in state.items():
         stem, _, kind = key.rpartition(".")
         ours = names.get(key) or (names.get(stem) and f"{names[stem]}.{kind}")
         if ours is None:
-            raise ValueError(f"not a Hugging Face AST that astlib knows: unexpected parameter {key}")
+            raise InvalidInput(f"this is not a Hugging Face AST that astlib knows: unexpected parameter {key}")
         out[ours] = value
     return out
 
 
-def to_huggingface(model: AST):
-    """The same network as `transformers.ASTForAudioClassification`, float32, in eval mode.
+def to_huggingface(model: AST) -> "ASTForAudioClassification":
+    """Convert a network to Hugging Face's. `save_huggingface` writes it to a folder.
 
-    Its configuration carries the labels, the grid, the norm's epsilon, mean and std, and whether it is multi-label, so
-    that transformers' pipeline takes sigmoid or softmax as it should. `save_huggingface` writes it to a folder.
-    Raises ValueError for a one-token AST: Hugging Face's port always has a class and a distillation token.
+    The configuration has the labels, the grid, the epsilon of the norms, mean and std, and says whether several classes
+    may be present at once, so that transformers' pipeline chooses sigmoid or softmax accordingly.
+
+    Args:
+        model: an AST with two prefix tokens and square patches.
+
+    Returns:
+        The same network, float32, in eval mode.
+
+    Raises:
+        InvalidInput: one prefix token, or oblong patches: Hugging Face's port has neither.
+        MissingPackage: transformers is not installed.
     """
-    from transformers import ASTConfig as HFConfig
-    from transformers import ASTForAudioClassification
-
     cfg = model.cfg
     if cfg.prefix_tokens != 2 or cfg.patch[0] != cfg.patch[1]:
-        raise ValueError(
+        raise InvalidInput(
             "Hugging Face's AST always has two prefix tokens and square patches; this one has "
             f"{cfg.prefix_tokens} and {cfg.patch[0]}x{cfg.patch[1]}. "
             "astlib.transfer.adapt(model, cfg.replace(prefix_tokens=2)) adds a token, which then needs training"
@@ -149,11 +176,12 @@ def to_huggingface(model: AST):
     if cfg.fill != "zero":
         warnings.warn(
             f'this AST was trained with fill="{cfg.fill}"; Hugging Face\'s front-end pads short clips with zeros, so '
-            "their scores will differ a little",
+            "their scores will differ slightly",
             stacklevel=2,
         )
+    transformers = _transformers()
     labels = cfg.labels or tuple(f"LABEL_{i}" for i in range(cfg.label_dim))
-    config = HFConfig(
+    config = transformers.ASTConfig(
         hidden_size=cfg.dim,
         num_hidden_layers=cfg.depth,
         num_attention_heads=cfg.heads,
@@ -164,68 +192,97 @@ def to_huggingface(model: AST):
         time_stride=cfg.tstride,
         max_length=cfg.input_tdim,
         num_mel_bins=cfg.input_fdim,
-        mean=cfg.mean,  # not transformers' own keys: they keep the constants with the weights
+        mean=cfg.mean,  # transformers has no such keys; they keep the constants with the weights
         std=cfg.std,
         id2label=dict(enumerate(labels)),
         label2id={label: i for i, label in enumerate(labels)},
         problem_type="multi_label_classification" if cfg.multi_label else "single_label_classification",
     )
-    hf = ASTForAudioClassification(config)
+    network: ASTForAudioClassification = transformers.ASTForAudioClassification(config)
     theirs = state_to_huggingface(model.state_dict())
-    keys = {_file_name(key): key for key in hf.state_dict()}
-    hf.load_state_dict({keys[key]: value.detach().float().cpu() for key, value in theirs.items()})
-    return hf.eval()
+    keys = {_file_name(key): key for key in network.state_dict()}
+    network.load_state_dict({keys[key]: value.detach().float().cpu() for key, value in theirs.items()})
+    network.train(False)  # `eval`, which transformers leaves untyped
+    return network
 
 
-def feature_extractor(cfg: ASTConfig):
-    """transformers' front-end with this model's constants. It cuts a long sound after `input_tdim` frames."""
-    from transformers import ASTFeatureExtractor
+def feature_extractor(cfg: ASTConfig) -> "ASTFeatureExtractor":
+    """Build transformers' front-end for a network. It cuts a long sound after `input_tdim` frames.
 
-    return ASTFeatureExtractor(num_mel_bins=cfg.input_fdim, max_length=cfg.input_tdim, mean=cfg.mean, std=cfg.std)
+    Args:
+        cfg: the configuration of the network.
+
+    Returns:
+        The front-end.
+
+    Raises:
+        MissingPackage: transformers is not installed.
+    """
+    made: ASTFeatureExtractor = _transformers().ASTFeatureExtractor(
+        num_mel_bins=cfg.input_fdim, max_length=cfg.input_tdim, mean=cfg.mean, std=cfg.std
+    )
+    return made
 
 
 def save_huggingface(model: AST, folder: str | Path) -> Path:
-    """Write a folder that transformers' audio-classification pipeline loads; returns it.
+    """Write a folder that transformers' audio-classification pipeline loads.
 
     It holds the network and the front-end: `config.json`, `model.safetensors` (float32), `preprocessor_config.json`.
-    Raises ValueError for a one-token AST, as `to_huggingface` does, and OSError if the folder cannot be written.
+
+    Args:
+        model: an AST with two prefix tokens and square patches.
+        folder: it is created if it does not exist; other files in it stay.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InvalidInput: as in `to_huggingface`.
+        MissingPackage: transformers is not installed.
+        OSError: the folder cannot be written.
     """
-    parts = [to_huggingface(model), feature_extractor(model.cfg)]
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as temporary:
+    parts: list[Any] = [to_huggingface(model), feature_extractor(model.cfg)]
+    with whole_folder(folder) as unfinished:
         for part in parts:
-            part.save_pretrained(temporary)
-        for path in Path(temporary).iterdir():  # a kill never leaves half a file under its real name
-            os.replace(path, folder / path.name)
-    return folder
+            part.save_pretrained(unfinished)
+    return Path(folder)
 
 
-def from_huggingface(path_or_model) -> AST:
-    """A Hugging Face AST: a folder, a hub name ("MIT/ast-finetuned-audioset-10-10-0.4593"), or a model in memory.
+def from_huggingface(path_or_model: "str | Path | ASTForAudioClassification") -> AST:
+    """Convert a Hugging Face AST.
 
-    mean and std come from its configuration if `to_huggingface` made it, else from the folder's
-    preprocessor_config.json; without either they are AudioSet's, as in transformers itself.
-    Raises ValueError if it is not one of the known sizes or its parameters are not those of an AST.
+    Mean and std come from its configuration if `to_huggingface` made it, otherwise from the `preprocessor_config.json`
+    of the folder. Without either they are AudioSet's, as in transformers itself.
+
+    Args:
+        path_or_model: a folder, a hub name ("MIT/ast-finetuned-audioset-10-10-0.4593"), or a model in memory.
+
+    Returns:
+        The same network in eval mode.
+
+    Raises:
+        InvalidInput: it does not have one of the known sizes, or its parameters are not those of an AST.
+        MissingPackage: transformers is not installed.
+        OSError: there is no such folder, and the hub does not have it or cannot be reached.
     """
-    from transformers import ASTFeatureExtractor, ASTForAudioClassification
-
-    hf, extra = path_or_model, {}
-    if isinstance(path_or_model, str | Path):
-        hf = ASTForAudioClassification.from_pretrained(path_or_model)
-    if hasattr(hf.config, "mean") and hasattr(hf.config, "std"):
-        extra = {"mean": hf.config.mean, "std": hf.config.std}
-    elif isinstance(path_or_model, str | Path):
+    transformers = _transformers()
+    is_saved = isinstance(path_or_model, str | Path)
+    network: Any = path_or_model  # Any: the type of a configuration's fields differs between versions of transformers
+    if is_saved:
+        network = transformers.ASTForAudioClassification.from_pretrained(path_or_model)
+    theirs, constants = network.config, {}
+    if hasattr(theirs, "mean") and hasattr(theirs, "std"):
+        constants = {"mean": theirs.mean, "std": theirs.std}
+    elif is_saved:
         try:
-            extractor = ASTFeatureExtractor.from_pretrained(path_or_model)
-            extra = {"mean": extractor.mean, "std": extractor.std}
+            extractor = transformers.ASTFeatureExtractor.from_pretrained(path_or_model)
+            constants = {"mean": extractor.mean, "std": extractor.std}
         except OSError as error:
             warnings.warn(f"{path_or_model} has no front-end ({error}): mean and std are AudioSet's", stacklevel=2)
-    theirs = hf.config
     shape = (theirs.hidden_size, theirs.num_attention_heads, theirs.num_hidden_layers)
-    size = {value: name for name, value in SIZES.items()}.get(shape)  # base224 and base384 are one shape: base384
+    size = {value: name for name, value in SIZES.items()}.get(shape)  # base224 and base384 have one shape: base384
     if size is None:
-        raise ValueError(f"astlib knows the widths, heads and layers {sorted(set(SIZES.values()))}; found {shape}")
+        raise InvalidInput(f"astlib knows the widths, heads and layers {sorted(set(SIZES.values()))}; found {shape}")
     cfg = ASTConfig(
         label_dim=theirs.num_labels,
         fstride=theirs.frequency_stride,
@@ -237,80 +294,66 @@ def from_huggingface(path_or_model) -> AST:
         layer_norm_eps=theirs.layer_norm_eps,
         multi_label=theirs.problem_type != "single_label_classification",
         labels=tuple(theirs.id2label[i] for i in range(theirs.num_labels)),
-        **extra,
+        **constants,
     )
     model = AST(cfg)
-    model.load_state_dict(state_from_huggingface(hf.state_dict()))
+    model.load_state_dict(state_from_huggingface(network.state_dict()))
     return model.eval()
 
 
 def load_original(path: str | Path, cfg: ASTConfig | None = None) -> AST:
-    """A checkpoint of the original repository (`.pth`, saved from DataParallel), without its dead ImageNet heads.
+    """Load a checkpoint of the original repository, without its two unused ImageNet heads.
 
-    cfg: the grid; by default that of the released model with as many patches (strides 10 to 16 on AudioSet's 128 x
-    1024, or Speech Commands'), with the file's classes.
-    The file is read with `weights_only=True`: nothing in it is executed.
-    Raises FileNotFoundError, or ValueError if it cannot be read, is not an AST's, or does not fit cfg.
+    The file, saved from DataParallel, is read with `weights_only=True`: nothing in it is executed.
+
+    Args:
+        path: a `.pth` file.
+        cfg: the configuration. None takes that of the released model with the same number of patches (strides of 10 to
+            16 on AudioSet's 128 x 1024, or Speech Commands'), with the number of classes of the file.
+
+    Returns:
+        The network in eval mode.
+
+    Raises:
+        NotFound: there is no such file.
+        InvalidInput: it cannot be read, is not a checkpoint of an AST, or does not fit `cfg`.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}")
+        raise NotFound(f"no checkpoint at {path}")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, UnpicklingError) as error:  # cut short, no checkpoint, or with code inside
-        raise ValueError(
+        raise InvalidInput(
             f"{path} cannot be read as a checkpoint: the download may be incomplete, or it holds more than tensors "
             f"({type(error).__name__})"
         ) from error
     if not isinstance(state, dict):
-        raise ValueError(f"{path} is not a checkpoint of the original AST: it holds a {type(state).__name__}")
+        raise InvalidInput(f"{path} is not a checkpoint of the original AST: it holds a {type(state).__name__}")
     state = {key.removeprefix("module.").removeprefix("v."): value for key, value in state.items()}
     state = {key: value for key, value in state.items() if not key.startswith(("head.", "head_dist."))}
     if not {"cls_token", "dist_token", "pos_embed", "mlp_head.1.weight"} <= set(state):
-        raise ValueError(f"{path} is not a checkpoint of the original AST: it has {', '.join(list(state)[:4])} …")
+        raise InvalidInput(f"{path} is not a checkpoint of the original AST: it has {', '.join(list(state)[:4])} …")
     label_dim, dim = state["mlp_head.1.weight"].shape
-    size = {width: name for name, (width, *_) in SIZES.items()}.get(dim)
     patches = state["pos_embed"].shape[1] - 2
-    model = AST(cfg or ASTConfig(label_dim=label_dim, model_size=size, **RELEASED.get(patches, {})))
+    if cfg is None:
+        size = {width: name for name, (width, *_) in SIZES.items()}.get(dim)  # 768 is base384
+        if size is None:
+            raise InvalidInput(
+                f"{path} has tokens of width {dim}; astlib knows {sorted({w for w, *_ in SIZES.values()})}"
+            )
+        cfg = ASTConfig(label_dim=label_dim, model_size=size, **RELEASED_GRIDS.get(patches, {}))
+    model = AST(cfg)
     if model.pos_embed.shape[1] != state["pos_embed"].shape[1]:
-        raise ValueError(
-            f"{path} has {state['pos_embed'].shape[1] - 2} patch tokens, the configuration "
-            f"{model.pos_embed.shape[1] - 2}: give the strides and frames it was trained with, "
-            "then change the grid with astlib.transfer.adapt"
+        f, t = token_grid(cfg)
+        raise InvalidInput(
+            f"{path} has {patches} patch tokens, the configuration {f * t}: give the strides and frames it was trained "
+            "with, then change the grid with astlib.transfer.adapt"
         )
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(
+        raise InvalidInput(
             f"{path} does not fit a {model.cfg.model_size} AST of {model.cfg.label_dim} classes: {error}"
         ) from error
     return model.eval()
-
-
-def open_model(source: str | Path) -> Network:
-    """A network from wherever it is: a folder or name that astlib knows (an AST, or one of `astlib.cnn`), a checkpoint
-    of the original (.pth), or a Hugging Face folder or hub name.
-
-    Raises FileNotFoundError or ValueError that says what was tried.
-    """
-    text = str(source)
-    if text.endswith((".pth", ".pt")):
-        places = [Path(text), *(folder / text for folder in weight_folders())]
-        return load_original(next((path for path in places if path.is_file()), Path(text)))
-    try:
-        folder = find_model(source)
-    except FileNotFoundError:
-        if "/" not in text or Path(text).is_absolute() or text.startswith("."):
-            raise
-        folder = Path(text)
-    config = folder / "config.json"
-    if config.is_file() and "model_type" not in json.loads(config.read_text(encoding="utf-8")):
-        return open_saved(folder)
-    try:
-        return from_huggingface(text if not config.is_file() else folder)
-    except OSError as error:
-        raise FileNotFoundError(
-            f"{text} is no folder with a saved AST here, and the Hugging Face hub did not give it "
-            f"({str(error).splitlines()[0]}). "
-            "Download it elsewhere and give the folder"
-        ) from error

@@ -1,7 +1,7 @@
 """The network as one ONNX file: a graph of operators with the weights inside, for programs that have no torch.
 
-Tracing runs the network once and writes down what happens. What is decided in Python on the way, such as whether a
-sound is too short, is decided once and for all, so a graph holds no checks, and sizes that may vary must be named.
+Tracing runs the network once and records its operators. Whatever Python decides on the way, such as whether a sound is
+too short, is decided once and for all; so the graph holds no checks, and sizes that may vary have to be declared.
 
 Chapter: notebooks/17_out_into_the_world.ipynb
 """
@@ -11,75 +11,110 @@ import json
 import warnings
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from .errors import InvalidInput, MissingPackage
 from .files import write_whole
 from .frontend import Features
 from .model import AST
+
+if TYPE_CHECKING:
+    from onnx import GraphProto
 
 OPSET = 20  # the first with Gelu as an operator of its own
 
 
 class FromWaveform(nn.Module):
-    """Front-end and network in one, `(batch, samples)` at 16 kHz -> logits, without checks, which no graph can hold."""
+    """Front-end and network in one, without the checks that a graph cannot hold.
 
-    def __init__(self, model: AST):
+    Args:
+        model: the network.
+    """
+
+    def __init__(self, model: AST) -> None:
         super().__init__()
         self.model, self.features = model, Features(model.cfg)
 
-    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
-        cfg, mel = self.model.cfg, self.features.log_mel._log_mel(waveform)
-        # To pad or to cut would be a decision, and a graph takes none: always pad by a whole input, then always cut.
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Compute the logits of every class from sound.
+
+        Args:
+            waveform: `(batch, samples)` at 16 kHz in [-1, 1], 400 samples or more.
+
+        Returns:
+            `(batch, label_dim)`.
+        """
+        cfg, mel = self.model.cfg, self.features.log_mel.compute(waveform)  # (batch, frames, mels)
+        # Whether to pad or to cut would be a decision, which a graph cannot take: pad by a whole input, then cut.
         padding = mel.new_full((1, 1, 1), self.features.fill).expand(mel.shape[0], cfg.input_tdim, cfg.input_fdim)
         mel = torch.cat([mel, padding], dim=1)[:, : cfg.input_tdim]
-        return self.model(self.features.normalise(mel))
+        logits: Tensor = self.model(self.features.normalise(mel))
+        return logits
 
 
 def to_onnx(model: AST, path: str | Path, waveform: bool = False, dtype: torch.dtype = torch.float32) -> Path:
-    """Write the network as one ONNX file, weights inside, for any batch size; returns its path.
+    """Write a network as one ONNX file, with the weights inside, for any batch size.
 
-    The input is "mel" `(batch, input_tdim, input_fdim)`, normalised; or with waveform=True "waveform"
-    `(batch, samples)` at 16 kHz, 400 samples or more: the front-end is then part of the file, and a sound that is too
-    short is filled as in training, one that is too long is cut. The output is "logits" `(batch, label_dim)`. Both are
-    float32, and so is the arithmetic; dtype=torch.float16 only stores the weights in half the space.
-    The configuration, with the labels, is in the file's metadata under "astlib_config", as JSON.
+    The input is "mel" `(batch, input_tdim, input_fdim)`, normalised; or, with the front-end in the file, "waveform"
+    `(batch, samples)` at 16 kHz, 400 samples or more: shorter sounds are then padded as in training, longer ones cut.
+    The output is "logits" `(batch, label_dim)`. Inputs, outputs and arithmetic are float32. The metadata of the file
+    have the configuration with the labels, as JSON, under "astlib_config".
 
-    Raises ImportError without the packages onnx and onnxscript, ValueError for another dtype, and OSError if the file
-    cannot be written: it is then not there, or still the earlier one.
+    Args:
+        model: the network; it is left as it is.
+        path: the file; its folder is created if it does not exist.
+        waveform: whether the front-end is part of the file.
+        dtype: the dtype to store the weights in, `torch.float32` or `torch.float16`, which halves the file.
+
+    Returns:
+        The path.
+
+    Raises:
+        InvalidInput: another dtype.
+        MissingPackage: onnx or onnxscript is not installed.
+        OSError: the file cannot be written. It is then absent, or still the earlier one.
     """
     if dtype not in (torch.float32, torch.float16):
-        raise ValueError(f"the weights of an ONNX file are stored as torch.float32 or torch.float16; found {dtype}")
+        raise InvalidInput(f"the weights of an ONNX file are stored as torch.float32 or torch.float16; found {dtype}")
     try:
         import onnx
-        import onnxscript  # noqa: F401  (torch's exporter asks for it deep inside)
+        import onnxscript  # noqa: F401  (torch's exporter imports it, and its own error would not say what to install)
     except ImportError as error:
-        raise ImportError('an ONNX file needs two more packages: pip install "astlib[onnx]"') from error
+        raise MissingPackage('an ONNX file needs two more packages: pip install "astlib[onnx]"') from error
     cfg = model.cfg
-    network = copy.deepcopy(model).cpu().to(dtype).float().eval()
-    example = torch.zeros(2, cfg.input_tdim, cfg.input_fdim)
-    if waveform:
-        network, example = FromWaveform(network).eval(), torch.zeros(2, 16_000)
-    axes = {0: "batch", 1: "samples"} if waveform else {0: "batch"}  # as text: a torch.export.Dim is fixed in silence
+    rounded = copy.deepcopy(model).cpu().to(dtype).float().eval()
+    network: nn.Module = FromWaveform(rounded).eval() if waveform else rounded
+    example = torch.zeros(2, 16_000) if waveform else torch.zeros(2, cfg.input_tdim, cfg.input_fdim)
+    axes = {0: "batch", 1: "samples"} if waveform else {0: "batch"}  # as text: a torch.export.Dim is silently fixed
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of torch 2.11, about its own copying
-        proto = torch.onnx.export(
-            network, (example,), dynamo=True, dynamic_shapes=(axes,), opset_version=OPSET, verbose=False,
-            input_names=["waveform" if waveform else "mel"], output_names=["logits"],
-        ).model_proto  # fmt: skip
+        program = torch.onnx.export(
+            network,
+            (example,),
+            dynamo=True,
+            dynamic_shapes=(axes,),
+            opset_version=OPSET,
+            verbose=False,
+            input_names=["waveform" if waveform else "mel"],
+            output_names=["logits"],
+        )
+    assert program is not None  # noqa: S101  (with dynamo=True and no file name, the exporter always returns one)
+    proto = program.model_proto
     for node in proto.graph.node:
-        node.ClearField("metadata_props")  # where in which file of this machine each step stood
+        node.ClearField("metadata_props")  # the line of which file on this machine each operator came from
     if dtype == torch.float16:
         _store_in_half(proto.graph)
     onnx.helper.set_model_props(proto, {"astlib_config": json.dumps(asdict(cfg))})
     return write_whole(path, proto.SerializeToString())
 
 
-def _store_in_half(graph) -> None:
-    """Store every float32 constant that float16 holds exactly in it, and cast it back at the start of the graph.
+def _store_in_half(graph: "GraphProto") -> None:
+    """Store as float16 every float32 constant that float16 represents exactly; the graph begins by casting it back.
 
-    The weights were rounded before, so they are exact; the front-end's constants are not and stay as they are.
+    The weights were rounded before and are exact; the constants of the front-end are not, and stay float32.
     """
     from onnx import TensorProto, helper, numpy_helper
 

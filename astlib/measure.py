@@ -1,33 +1,64 @@
-"""Measuring a network: its scores on a data set, one network or several together, on any number of processes.
+"""Measuring a network: its scores on a data set, on any number of processes.
 
 Chapter: notebooks/08_measuring.ipynb
 """
 
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from accelerate.utils import gather_object, send_to_device
+from accelerate.utils import gather_object
+from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from . import checkpoint, metrics
-from .cnn import Network
-from .data import AudioDataset, collate
-from .data.base import Loadable
-from .data.report import Report
+from . import metrics
+from .data.base import AudioDataset, Loadable
+from .data.batch import collate
+from .data.report import Problem, Report
 from .devices import new_accelerator
+from .errors import Diverged, InvalidInput
 from .frontend import Features
 from .model import to_probabilities
+from .networks import Network
+from .recipes import Loss
+
+Reduction = Literal["mean", "none"]
 
 
-def loss_function(logits: torch.Tensor, targets: torch.Tensor, kind: str, reduction: str = "mean") -> torch.Tensor:
-    """Loss from logits and targets, both `(batch, classes)`; targets may be soft, as mixup makes them.
+@dataclass(frozen=True)
+class Evaluation:
+    """The outputs of a network on a data set, and how good they are.
 
-    reduction: "mean" gives one number, "none" one for each clip, `(batch,)`.
-    The original turns the targets of cross-entropy into indices, so that every mixed pair counts as class 0
-    (src/traintest.py:128); torch's cross-entropy takes the soft targets as they are.
+    Attributes:
+        metrics: mAP, mAUC, d_prime, accuracy, classes_without_positives and loss.
+        logits: `(clips, classes)` float32, on the CPU, in the order of the data set.
+        names: of the clips that could be used, row by row.
+        unusable: report on the clips that could not be used, which count in none of the above.
+    """
+
+    metrics: dict[str, float]
+    logits: Tensor
+    names: list[str]
+    unusable: Report
+
+
+def loss_function(logits: Tensor, targets: Tensor, kind: Loss, reduction: Reduction = "mean") -> Tensor:
+    """Compute the loss from logits and targets, which may be soft, as mixup makes them.
+
+    The original turns the targets of cross-entropy into class indices, so that every mixed pair counts as class 0
+    (src/traintest.py:128); torch's cross-entropy takes probabilities as targets.
+
+    Args:
+        logits: `(batch, classes)`.
+        targets: `(batch, classes)`, 0 to 1.
+        kind: "ce", cross-entropy; or "bce", the mean over the classes of the binary cross-entropies.
+        reduction: "mean" averages over the clips, "none" does not.
+
+    Returns:
+        One number; or with "none" one number per clip, `(batch,)`.
     """
     if kind == "ce":
         loss = F.cross_entropy(logits, targets, reduction="none")
@@ -36,7 +67,7 @@ def loss_function(logits: torch.Tensor, targets: torch.Tensor, kind: str, reduct
     return loss if reduction == "none" else loss.mean()
 
 
-@torch.no_grad()  # not inference_mode: what it makes, such as the weights of a model that moves, can never be trained
+@torch.no_grad()  # not inference_mode: weights that move to the device in it could never be trained again
 def evaluate(
     model: Network,
     dataset: AudioDataset,
@@ -44,87 +75,61 @@ def evaluate(
     accelerator: Accelerator | None = None,
     workers: int = 0,
     progress: bool = True,
-) -> dict:
-    """mAP, mAUC, d', accuracy and loss (from logits) of a model on a data set, plus `logits` `(clips, classes)`.
+) -> Evaluation:
+    """Measure a network on a data set. Every clip counts once, on any number of processes.
 
-    Every clip counts once, on any number of processes; `logits` are in the data set's order. Clips that cannot be
-    decoded are left out: `names` are those that count, `unusable` is a `Report` of the others.
-    The model moves to the accelerator's device and is left there in eval mode.
-    Raises ValueError if model and data do not have the same number of classes, or if no clip is usable;
-    FloatingPointError if the network gives no numbers.
+    Args:
+        model: moves to the accelerator's device and is left there in eval mode.
+        dataset: its classes are those of the model.
+        batch: clips per forward pass of a process.
+        accelerator: None makes a new one, in float32.
+        workers: loader processes per device.
+        progress: show a progress bar.
+
+    Returns:
+        Metrics, logits and names of all clips that could be used, and a report of the others.
+
+    Raises:
+        InvalidInput: model and data have different numbers of classes, or no clip is usable.
+        Diverged: the network's outputs are not finite.
     """
     accelerator = accelerator or new_accelerator()
     device, rank, world = accelerator.device, accelerator.process_index, accelerator.num_processes
     model = model.to(device).eval()
     cfg = accelerator.unwrap_model(model).cfg
     if cfg.label_dim != len(dataset.labels):
-        raise ValueError(f"the model has {cfg.label_dim} classes, the data set {dataset.name} {len(dataset.labels)}")
-    mine = range(rank, len(dataset), world)
-    batches = [list(mine[i : i + batch]) for i in range(0, len(mine), batch)]
-    loader = DataLoader(Loadable(dataset), batch_sampler=batches, collate_fn=collate, num_workers=workers)
+        raise InvalidInput(f"the model has {cfg.label_dim} classes, the data set {dataset.name} {len(dataset.labels)}")
+    mine = range(rank, len(dataset), world)  # every world-th clip: no clip is measured twice
+    rows = [list(mine[i : i + batch]) for i in range(0, len(mine), batch)]
+    loader = DataLoader(Loadable(dataset), batch_sampler=rows, collate_fn=collate, num_workers=workers)
     features = Features(cfg).to(device)
-    found, problems = [], []
+    found: list[tuple[Tensor, Tensor, Tensor]] = []  # per batch: index (n,), logits and targets (n, classes)
+    problems: list[Problem] = []
     bar = tqdm(total=len(dataset), desc="test", unit="clip", leave=False, disable=not (progress and rank == 0))
     for items in loader:
-        items = send_to_device(items, device)
+        items = items.to(device)
         with accelerator.autocast():
-            logits = model(features(items["waveforms"], items["lengths"]))
-        usable = items["usable"]
-        found.append([items["index"][usable].cpu(), logits[usable].float().cpu(), items["targets"][usable].cpu()])
-        problems += items["problems"]
-        bar.update(world * len(usable))
+            logits = model(features(items.waveforms, items.lengths))  # (batch, classes)
+        good = items.usable
+        found.append((items.index[good].cpu(), logits[good].float().cpu(), items.targets[good].cpu()))
+        problems += items.problems
+        bar.update(world * len(good))
     bar.close()
     if world > 1:
         found, problems = gather_object(found), gather_object(problems)
     report = Report(dataset.name, len(dataset))
-    report.problems.update({str(dataset.names[i]): (kind, why) for i, kind, why in problems})
+    report.update(problems)
     if not report.usable:
-        raise ValueError(f"no clip of {dataset.name} could be used. {report}")
+        raise InvalidInput(f"no clip of {dataset.name} could be used. {report}")
     index, logits, targets = (torch.cat(column) for column in zip(*found, strict=True))
     order = index.argsort()
     logits, targets = logits[order], targets[order]
     names = [str(dataset.names[i]) for i in index[order].tolist()]
     if len(broken := torch.nonzero(~logits.isfinite().all(dim=1)).flatten().tolist()):
-        raise FloatingPointError(
-            f"the logits of {len(broken)} of {len(names)} clips of {dataset.name} are not numbers (first: "
+        raise Diverged(
+            f"the logits of {len(broken)} of {len(names)} clips of {dataset.name} are not finite (first: "
             f"{names[broken[0]]}): training has diverged, a smaller learning rate is the usual remedy"
         )
     scores = to_probabilities(logits, cfg.multi_label)
     loss = loss_function(logits, targets, "bce" if cfg.multi_label else "ce").item()
-    return {**metrics.evaluate(targets, scores), "loss": loss, "logits": logits, "names": names, "unusable": report}
-
-
-def evaluate_ensemble(paths: list[str | Path], dataset: AudioDataset) -> dict:
-    """mAP, mAUC, d', accuracy of the mean of the probabilities that several runs or score files hold for a data set.
-
-    paths: see `astlib.checkpoint.ensemble`. Raises ValueError if they are not about this data set's clips.
-    """
-    scores, names = checkpoint.ensemble(paths)
-    return {"members": len(paths), **evaluate_scores(scores, names, dataset)}
-
-
-def evaluate_scores(scores: torch.Tensor, names: list[str], dataset: AudioDataset) -> dict:
-    """mAP, mAUC, d', accuracy of probabilities `(clips, classes)` for the clips of these names.
-
-    Raises ValueError if one of them is no clip of the data set.
-    """
-    return metrics.evaluate(dataset.classes.take(_rows(names, dataset)).dense(), scores)
-
-
-def right_answers(scores: torch.Tensor, names: list[str], dataset: AudioDataset) -> torch.Tensor:
-    """Which clips of a data set got their own class the highest score, of `(named clips, classes)` scores or logits.
-
-    `(clips of the data set,)` bool in its order, whatever could be read: a clip without a score is not right. With
-    these of two networks one can compare them clip by clip (`astlib.metrics.mcnemar`).
-    Raises ValueError if one of the names is no clip of the data set.
-    """
-    right, rows = torch.zeros(len(dataset), dtype=torch.bool), _rows(names, dataset)
-    right[rows] = scores.argmax(dim=1) == dataset.classes.take(rows).dense().argmax(dim=1)
-    return right
-
-
-def _rows(names: list[str], dataset: AudioDataset) -> list[int]:
-    rows = {str(name): i for i, name in enumerate(dataset.names)}
-    if missing := [name for name in names if name not in rows]:
-        raise ValueError(f"there are scores of {missing[0]!r}, which is no clip of {dataset.name}")
-    return [rows[name] for name in names]
+    return Evaluation({**metrics.evaluate(targets, scores), "loss": loss}, logits, names, report)

@@ -1,82 +1,144 @@
-"""How good are the scores? Average precision, area under the ROC curve, d', accuracy, and how sure each of them is.
+"""How good are the scores? Average precision, area under the ROC curve, d', accuracy, and how certain each of them is.
 
 Chapter: notebooks/08_measuring.ipynb
 
-All of them look at the order of the scores alone, so logits and probabilities give the same numbers. In every
-function targets are 0 or 1 and scores are numbers, both (clips, classes), arrays or tensors.
+All of them depend on the order of the scores alone, so logits and probabilities give the same numbers. In every
+function targets are 0 or 1 and scores are numbers, both `(clips, classes)`, arrays or tensors.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from .errors import InvalidInput
+
+Scores = ArrayLike | Tensor
+Array = NDArray[np.float64]
+MetricFunction = Callable[[Array, Array], float]  # (targets, scores) -> value
 
 
-def average_precision(targets, scores) -> np.ndarray:
-    """Per class, the mean over its clips of the precision at the rank where each is found.
+def average_precision(targets: Scores, scores: Scores) -> Array:
+    """Compute the average precision of each class: the mean, over its positives, of the precision at their ranks.
 
-    Clips with equal scores share one rank, the last of them. The same as scikit-learn's
-    `average_precision_score`, which the original calls (src/utilities/stats.py). What the original prints as
-    "Avg Precision" is something else: the precision at the middle point of the curve.
+    Clips with equal scores share one rank, the last of them. Equal to scikit-learn's `average_precision_score`, which
+    the original calls (src/utilities/stats.py). What the original prints as "Avg Precision" is something else: the
+    precision at the middle point of the curve.
+
+    Args:
+        targets: `(clips, classes)`, 0 or 1.
+        scores: `(clips, classes)`.
 
     Returns:
-        (classes,) float64 in [0, 1]; nan for a class without a positive.
+        `(classes,)` in [0, 1]; nan for a class without a positive.
+
+    Raises:
+        InvalidInput: other shapes, other targets, or a score that is nan.
     """
-    targets, scores = _by_class(targets, scores)
+    targets, scores = _by_class(targets, scores)  # (classes, clips)
     order = np.argsort(-scores, axis=1, kind="stable")
     hits, _, last = _sorted_with_ties(targets, scores, order)
     precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
     return _divide((hits * np.take_along_axis(precision, last, axis=1)).sum(1), hits.sum(1))
 
 
-def auc(targets, scores) -> np.ndarray:
-    """Per class, the chance that a positive clip scores higher than a negative one; equal scores count half.
+def auc(targets: Scores, scores: Scores) -> Array:
+    """Compute the area under the ROC curve of each class.
 
-    That is the area under the ROC curve, the same as scikit-learn's `roc_auc_score`.
+    It is the probability that a positive clip scores higher than a negative one, where equal scores count half. Equal
+    to scikit-learn's `roc_auc_score`.
+
+    Args:
+        targets: `(clips, classes)`, 0 or 1.
+        scores: `(clips, classes)`.
 
     Returns:
-        (classes,) float64 in [0, 1]; nan for a class without a positive or without a negative. The original
-        stops with an error there.
+        `(classes,)` in [0, 1]; nan for a class without a positive or without a negative, where the original stops with
+        an error.
+
+    Raises:
+        InvalidInput: other shapes, other targets, or a score that is nan.
     """
-    targets, scores = _by_class(targets, scores)
+    targets, scores = _by_class(targets, scores)  # (classes, clips)
     order = np.argsort(scores, axis=1, kind="stable")
     hits, first, last = _sorted_with_ties(targets, scores, order)
     positives = hits.sum(1)
-    ranks = (hits * ((first + last) / 2 + 1)).sum(1)
-    wins = ranks - positives * (positives + 1) / 2
+    ranks = (hits * ((first + last) / 2 + 1)).sum(1)  # sum of the positives' ranks, from 1; ties get their mean rank
+    wins = ranks - positives * (positives + 1) / 2  # Mann and Whitney's U: pairs in which the positive scores higher
     return _divide(wins, positives * (hits.shape[1] - positives))
 
 
-def mean_average_precision(targets, scores) -> float:
-    """mAP: mean over the classes that have a positive; nan if none has."""
+def mean_average_precision(targets: Scores, scores: Scores) -> float:
+    """Average the average precision over the classes that have a positive (mAP).
+
+    Args:
+        targets: `(clips, classes)`, 0 or 1.
+        scores: `(clips, classes)`.
+
+    Returns:
+        A number in [0, 1]; nan if no class has a positive.
+    """
     return _mean(average_precision(targets, scores))
 
 
-def mean_auc(targets, scores) -> float:
-    """mAUC: mean over the classes that have positives and negatives; nan if none has."""
+def mean_auc(targets: Scores, scores: Scores) -> float:
+    """Average the area under the ROC curve over the classes that have positives and negatives (mAUC).
+
+    Args:
+        targets: `(clips, classes)`, 0 or 1.
+        scores: `(clips, classes)`.
+
+    Returns:
+        A number in [0, 1]; nan if there is no such class.
+    """
     return _mean(auc(targets, scores))
 
 
-def d_prime(targets, scores) -> float:
-    """d' = sqrt(2) * inverse normal of the mean AUC, as in the original; not the mean of a d' per class.
+def d_prime(targets: Scores, scores: Scores) -> float:
+    """Compute d' = sqrt(2) * (inverse normal distribution function of the mean AUC).
 
-    How many standard deviations two bell curves of scores would be apart. inf at a mean AUC of exactly 1,
-    -inf at 0.
+    As in the original, this is not the mean of one d' per class. d' is the distance, in standard deviations, between
+    two normal distributions of scores with that AUC.
+
+    Args:
+        targets: `(clips, classes)`, 0 or 1.
+        scores: `(clips, classes)`.
+
+    Returns:
+        A number; inf at a mean AUC of exactly 1, -inf at 0, nan if there is no mean AUC.
     """
     return _d_prime(mean_auc(targets, scores))
 
 
-def accuracy(targets, scores) -> float:
-    """Share of the clips whose highest score stands at one of their labels; of equal scores the first counts.
+def accuracy(targets: Scores, scores: Scores) -> float:
+    """Compute the fraction of the clips whose highest score is that of one of their labels.
 
-    With one label a clip this is the usual accuracy. The original looks at the first label only.
+    Of equal scores the first counts. With one label per clip this is the usual accuracy. The original looks at the
+    first label only.
+
+    Args:
+        targets: `(clips, classes)`, 0 or 1.
+        scores: `(clips, classes)`.
+
+    Returns:
+        A number in [0, 1].
     """
-    targets, scores = _checked(targets, scores)
-    return float(np.take_along_axis(targets, scores.argmax(1)[:, None], axis=1).mean())
+    return float(_hits(*_checked(targets, scores)).mean())
 
 
-def evaluate(targets, scores) -> dict[str, float]:
-    """All of it: mAP, mAUC, d_prime, accuracy, and how many classes have no positive and so do not count."""
+def evaluate(targets: Scores, scores: Scores) -> dict[str, float]:
+    """Compute all metrics.
+
+    Args:
+        targets: `(clips, classes)`, 0 or 1.
+        scores: `(clips, classes)`.
+
+    Returns:
+        mAP, mAUC, d_prime, accuracy, and classes_without_positives, the number of classes that mAP leaves out.
+    """
     per_class, area = average_precision(targets, scores), mean_auc(targets, scores)
     return {
         "mAP": _mean(per_class),
@@ -87,120 +149,191 @@ def evaluate(targets, scores) -> dict[str, float]:
     }
 
 
-def wilson(share: float, clips: int) -> tuple[float, float]:
-    """95 % interval for a share of clips, such as an accuracy (Wilson, JASA 1927): (low, high), never outside 0 to 1.
+def wilson(fraction: float, clips: int) -> tuple[float, float]:
+    """Compute a 95 % interval for a fraction of clips, such as an accuracy (Wilson, JASA 1927).
 
-    It takes the clips as independent. Where several were cut from one recording, `bootstrap` with groups is wider.
+    It takes the clips as independent. Where several were cut from one recording, `bootstrap` with groups gives the
+    wider interval that is right.
+
+    Args:
+        fraction: observed, 0 to 1.
+        clips: number of clips.
+
+    Returns:
+        The lower and the upper end, never outside 0 to 1.
+
+    Raises:
+        InvalidInput: no fraction, or no clip.
     """
-    if not 0 <= share <= 1 or clips < 1:
-        raise ValueError(f"expected a share from 0 to 1 of at least one clip, got {share} of {clips}")
+    if not 0 <= fraction <= 1 or clips < 1:
+        raise InvalidInput(f"expected a fraction from 0 to 1 of at least one clip; found {fraction} of {clips}")
     z2 = NormalDist().inv_cdf(0.975) ** 2 / clips
-    middle, half = share + z2 / 2, math.sqrt(z2 * share * (1 - share) + z2**2 / 4)
+    middle, half = fraction + z2 / 2, math.sqrt(z2 * fraction * (1 - fraction) + z2**2 / 4)
     return max(0.0, (middle - half) / (1 + z2)), min(1.0, (middle + half) / (1 + z2))
 
 
-def bootstrap(targets, scores, metric, n: int = 1000, groups=None, seed: int = 0) -> tuple[float, float]:
-    """95 % interval for a metric over other test clips of the same kind: (low, high), by percentiles (Efron 1979).
+def bootstrap(
+    targets: Scores,
+    scores: Scores,
+    metric: MetricFunction,
+    n: int = 1000,
+    groups: Sequence[object] | NDArray[np.generic] | None = None,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Compute a 95 % interval for a metric over other test clips of the same kind, by percentiles (Efron 1979).
 
-    Draws as many clips as there are, with replacement, n times, and measures each draw: n calls of the metric.
-    A class that has no positive in a draw is left out of that draw, as the metrics here do. With only a few positives
-    a class, as in one fold of ESC-50, mAP itself is a little too high, and its interval holds the truth in about nine
-    cases of ten.
+    Each of n draws takes as many clips as there are, with replacement, and computes the metric of these. A class that
+    has no positive in a draw is left out of that draw, as in the metrics of this module. With only a few positives per
+    class, as in one fold of ESC-50, mAP itself is a little too high, and its interval contains the true value in about
+    nine cases of ten.
 
     Args:
-        metric: a function (targets, scores) -> float, such as `mean_average_precision`.
-        groups: one name or number a clip. Groups are drawn whole, for clips of one recording are not independent.
+        targets: `(clips, classes)`.
+        scores: one row per clip.
+        metric: a function of targets and scores, such as `mean_average_precision`.
+        n: number of draws; each calls `metric` once.
+        groups: one name or number per clip. Groups are drawn as a whole, because clips of one recording are not
+            independent. None draws single clips.
+        seed: of the draws.
+
+    Returns:
+        The lower and the upper end.
 
     Raises:
-        ValueError: fewer than two groups or clips, or the metric of all clips is nan.
+        InvalidInput: fewer than two groups or clips, no draw, or a metric that is nan for all clips or in all draws.
     """
-    targets, scores = (
-        x.detach().double().cpu().numpy() if hasattr(x, "detach") else np.asarray(x) for x in (targets, scores)
-    )
+    targets, scores = _array(targets), _array(scores)
     if math.isnan(metric(targets, scores)):
-        raise ValueError("the metric of all clips is nan, so there is nothing to put an interval around")
+        raise InvalidInput("the metric of all clips is nan, so there is nothing to put an interval around")
     clips = np.arange(len(targets))
     names, group = np.unique(clips if groups is None else np.asarray(groups), return_inverse=True)
     if len(group) != len(clips) or len(names) < 2:
-        raise ValueError(
+        raise InvalidInput(
             f"expected a group for each of {len(clips)} clips, two different ones or more; "
-            f"got {len(group)} clips in {len(names)} groups"
+            f"found {len(group)} clips in {len(names)} groups"
         )
     if n < 1:
-        raise ValueError(f"n must be 1 or more, got {n}")
+        raise InvalidInput(f"n must be 1 or more; found {n}")
     rng, values = np.random.default_rng(seed), np.empty(n)
     for i in range(n):
         times = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
         drawn = np.repeat(clips, times[group])
         values[i] = metric(targets[drawn], scores[drawn])
-    values = np.sort(values[~np.isnan(values)])  # no interpolation: d' can be infinite
+    values = np.sort(values[~np.isnan(values)])  # percentiles without interpolation, because d' can be infinite
     if not len(values):
-        raise ValueError(f"the metric was nan in all {n} draws: there are too few positives for an interval")
+        raise InvalidInput(f"the metric was nan in all {n} draws: there are too few positives for an interval")
     cut = round(0.025 * len(values))
     return float(values[cut]), float(values[-1 - cut])
 
 
-def paired_bootstrap(targets, scores, others, metric, n: int = 1000, groups=None, seed: int = 0) -> tuple[float, float]:
-    """95 % interval for metric(others) - metric(scores), two models on the same clips: (low, high), as `bootstrap`.
+def paired_bootstrap(
+    targets: Scores,
+    scores: Scores,
+    others: Scores,
+    metric: MetricFunction,
+    n: int = 1000,
+    groups: Sequence[object] | NDArray[np.generic] | None = None,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Compute a 95 % interval for metric(others) - metric(scores), of two models on the same clips.
 
-    Both are measured on the same draw, so what is hard or easy about a clip cancels. That makes the interval narrower
-    than two separate ones suggest. scores, others: (clips, classes) each.
+    Both are measured on the same draw, so what makes a clip hard or easy cancels. The interval is therefore narrower
+    than two separate ones suggest.
+
+    Args:
+        targets: `(clips, classes)`, 0 or 1.
+        scores: `(clips, classes)` of one model.
+        others: `(clips, classes)` of the other model.
+        metric: as for `bootstrap`.
+        n: as for `bootstrap`.
+        groups: as for `bootstrap`.
+        seed: as for `bootstrap`.
+
+    Returns:
+        The lower and the upper end of the difference.
+
+    Raises:
+        InvalidInput: as in `bootstrap`, or the two models have scores of different shapes.
     """
-    scores, others = _checked(targets, scores)[1], _checked(targets, others)[1]
+    (_, first), (_, second) = _checked(targets, scores), _checked(targets, others)
 
-    def difference(targets, both):
+    def difference(targets: Array, both: Array) -> float:
         return metric(targets, both[:, 1]) - metric(targets, both[:, 0])
 
-    return bootstrap(targets, np.stack([scores, others], axis=1), difference, n, groups, seed)
+    return bootstrap(targets, np.stack([first, second], axis=1), difference, n, groups, seed)
 
 
-def mcnemar(targets, scores, others) -> tuple[int, int, float]:
-    """Are two models equally accurate on the same clips? (only `scores` right, only `others` right, p).
+def mcnemar(targets: Scores, scores: Scores, others: Scores) -> tuple[int, int, float]:
+    """Test whether two models are equally accurate on the same clips (McNemar 1947), exact and two-sided.
 
-    p is exact and two-sided (McNemar 1947): how often fair coins, one for each clip that only one model gets right,
-    fall at least as unevenly. It takes the clips as independent.
+    It takes the clips as independent.
+
+    Args:
+        targets: `(clips, classes)`, 0 or 1.
+        scores: `(clips, classes)` of one model.
+        others: `(clips, classes)` of the other model.
+
+    Returns:
+        How many clips only the first model classifies correctly, how many only the second, and p, see `sign_test`.
+
+    Raises:
+        InvalidInput: the two models have scores of different shapes.
     """
     first, second = _hits(*_checked(targets, scores)), _hits(*_checked(targets, others))
-    one, other = int((first > second).sum()), int((second > first).sum())
-    return one, other, coins(one, other)
+    only_first, only_second = int((first > second).sum()), int((second > first).sum())
+    return only_first, only_second, sign_test(only_first, only_second)
 
 
-def coins(heads: int, tails: int) -> float:
-    """How often fair coins fall at least as unevenly as these, to either side: the exact two-sided p."""
+def sign_test(heads: int, tails: int) -> float:
+    """Compute the two-sided p value of an exact sign test.
+
+    Args:
+        heads: number of cases with one outcome.
+        tails: number of cases with the other outcome.
+
+    Returns:
+        The probability that a fair coin, tossed as often as there are cases, falls at least as unevenly.
+    """
     rarer = sum(math.comb(heads + tails, k) for k in range(min(heads, tails) + 1))
-    return min(1.0, 2 * rarer / 2 ** (heads + tails))
+    tosses: int = 2 ** (heads + tails)  # of equal probability
+    return min(1.0, 2 * rarer / tosses)
 
 
-def _checked(targets, scores) -> tuple[np.ndarray, np.ndarray]:
-    targets, scores = (
-        np.asarray(x.detach().double().cpu() if hasattr(x, "detach") else x, dtype=np.float64)
-        for x in (targets, scores)
-    )
+def _array(values: Scores) -> Array:
+    """An array of the same numbers; of a tensor, in float64, because numpy has no bfloat16."""
+    return values.detach().double().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+
+
+def _checked(targets: Scores, scores: Scores) -> tuple[Array, Array]:
+    targets, scores = (np.asarray(_array(values), dtype=np.float64) for values in (targets, scores))
     if targets.ndim != 2 or targets.shape != scores.shape or not targets.size:
-        raise ValueError(
-            "targets and scores must both be (clips, classes) with at least one of each, "
-            f"got {targets.shape} and {scores.shape}"
+        raise InvalidInput(
+            "targets and scores must both be (clips, classes) with at least one of each; "
+            f"found {targets.shape} and {scores.shape}"
         )
     if not np.isin(targets, (0, 1)).all():
-        raise ValueError("targets must be 0 or 1; soft targets of mixup are for training only")
+        raise InvalidInput("targets must be 0 or 1; soft targets of mixup are for training only")
     if np.isnan(scores).any():
         clips = np.flatnonzero(np.isnan(scores).any(1))
-        raise ValueError(f"{len(clips)} clips have NaN scores, first clip {clips[0]}: did training diverge?")
+        raise InvalidInput(f"{len(clips)} clips have NaN scores, first clip {clips[0]}: did training diverge?")
     return targets, scores
 
 
-def _hits(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Per clip 1 where the highest score stands at one of its labels, else 0."""
+def _hits(targets: Array, scores: Array) -> Array:
+    """`(clips,)`, 1 where the highest score is that of one of the clip's labels, else 0."""
     return np.take_along_axis(targets, scores.argmax(1)[:, None], axis=1)[:, 0]
 
 
-def _by_class(targets, scores) -> tuple[np.ndarray, np.ndarray]:
+def _by_class(targets: Scores, scores: Scores) -> tuple[Array, Array]:
+    """Both as `(classes, clips)`, because everything per class is then contiguous in memory."""
     targets, scores = _checked(targets, scores)
     return np.ascontiguousarray(targets.T), np.ascontiguousarray(scores.T)
 
 
-def _sorted_with_ties(targets, scores, order) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Targets in that order, and for every place the first and last place that hold the same score."""
+def _sorted_with_ties(
+    targets: Array, scores: Array, order: NDArray[np.intp]
+) -> tuple[Array, NDArray[np.intp], NDArray[np.intp]]:
+    """Targets in that order, and for every place the first and the last place that have the same score."""
     hits, scores = np.take_along_axis(targets, order, axis=1), np.take_along_axis(scores, order, axis=1)
     place = np.arange(scores.shape[1])
     edge = np.ones((scores.shape[0], 1), bool)
@@ -211,11 +344,14 @@ def _sorted_with_ties(targets, scores, order) -> tuple[np.ndarray, np.ndarray, n
     return hits, first, last
 
 
-def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.divide(a, b, out=np.full(len(a), np.nan), where=b > 0)
+def _divide(a: Array, b: Array) -> Array:
+    """a / b, nan where b is 0."""
+    quotient: Array = np.divide(a, b, out=np.full(len(a), np.nan), where=b > 0)
+    return quotient
 
 
-def _mean(per_class: np.ndarray) -> float:
+def _mean(per_class: Array) -> float:
+    """Mean of the numbers that are not nan; nan if there is none."""
     counted = per_class[~np.isnan(per_class)]
     return float(counted.mean()) if len(counted) else math.nan
 

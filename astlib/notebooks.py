@@ -1,7 +1,8 @@
 """Chapters as programs: typed parameters in, an executed notebook out.
 
-A chapter declares its parameters in the cell tagged `parameters`, with annotations: `fold: int = 1`. papermill puts
-other values behind it. What the chapter does not declare, or a value of another type, is refused before anything runs.
+A chapter declares its parameters in the cell tagged `parameters`, with annotations: `fold: int = 1`. papermill adds a
+cell with other values behind it. A name that the chapter does not declare, or a value of another type, is refused
+before anything runs.
 
 Chapter: book/how_to_run.md
 """
@@ -9,19 +10,31 @@ Chapter: book/how_to_run.md
 import ast
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-TYPES = {"str": str, "int": int, "float": float, "bool": bool}
-BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+from . import paths
+from .errors import InvalidInput, MissingPackage, NotFound
+
+Value = str | int | float | bool  # of a parameter
+TYPES: dict[str, type[Value]] = {"str": str, "int": int, "float": float, "bool": bool}  # as an annotation names them
+BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}  # on a command line
 
 DRIVE = Path("/content/drive")  # where Colab shows Google Drive
 
 
 def results(out: str) -> Path:
-    """The folder for what a chapter makes, made if need be: `out`, or a temporary one if that is empty.
+    """Return the folder for the files that a chapter makes, and create it if it does not exist.
 
-    In Colab everything is gone with the runtime, except what lies in /content/drive. Only an `out` there asks for
-    Google Drive.
+    In Colab everything is lost with the runtime, except the files in /content/drive. Only a folder there makes Colab
+    ask for access to Google Drive.
+
+    Args:
+        out: the folder; "" makes a temporary one.
+
+    Returns:
+        The folder.
     """
     if not out:
         return Path(tempfile.mkdtemp(prefix="astlib-"))
@@ -35,68 +48,120 @@ def results(out: str) -> Path:
 
 
 def folder() -> Path:
-    """The chapters of the checkout that astlib runs from. Raises FileNotFoundError for an installed astlib."""
-    found = Path(__file__).resolve().parent.parent / "notebooks"
-    if not found.is_dir():
-        raise FileNotFoundError(
+    """Return the folder of the chapters, in the checkout that astlib runs from.
+
+    Returns:
+        The folder.
+
+    Raises:
+        NotFound: this astlib is an installed one, which has no chapters.
+    """
+    root = paths.checkout()
+    found = None if root is None else root / "notebooks"
+    if found is None or not found.is_dir():
+        raise NotFound(
             "the chapters are not here: this astlib is an installed one. Clone the repository and run it there"
         )
     return found
 
 
-def declared(notebook: str | Path) -> dict[str, tuple[type, object]]:
-    """Name -> type and default of every parameter of a chapter. Raises ValueError for one without a known type."""
-    import papermill
+def declared(notebook: str | Path) -> dict[str, tuple[type[Value], Value]]:
+    """Read which parameters a chapter declares.
 
-    found = {}
-    for name, about in papermill.inspect_notebook(str(notebook)).items():
+    Args:
+        notebook: the chapter.
+
+    Returns:
+        Name to type and default of every parameter.
+
+    Raises:
+        InvalidInput: a parameter has no annotation, or one that is not in `TYPES`.
+        MissingPackage: papermill is not installed.
+    """
+    found: dict[str, tuple[type[Value], Value]] = {}
+    for name, about in _papermill().inspect_notebook(str(notebook)).items():
         kind = about["inferred_type_name"]
         if kind not in TYPES:
-            raise ValueError(f"{Path(notebook).name}: parameter {name} has the type {kind}; known: {', '.join(TYPES)}")
+            raise InvalidInput(
+                f"{Path(notebook).name}: parameter {name} has the type {kind}; known: {', '.join(TYPES)}"
+            )
         found[name] = TYPES[kind], ast.literal_eval(about["default"])
     return found
 
 
-def checked(notebook: str | Path, given: dict) -> dict:
-    """The given values in the types that the chapter declares, without those that equal its defaults.
+def checked(notebook: str | Path, given: Mapping[str, object]) -> dict[str, Value]:
+    """Convert parameters to the types that a chapter declares. Text, as a command line has it, is converted too.
 
-    Text, as it comes from a command line, is converted. Raises ValueError for a name that the chapter does not know
-    and for a value that is none of its type.
+    Args:
+        notebook: the chapter.
+        given: name to value.
+
+    Returns:
+        Name to value, without those that equal the chapter's defaults.
+
+    Raises:
+        InvalidInput: the chapter has no parameter of that name, or the value is not of its type.
+        MissingPackage: papermill is not installed.
     """
-    known, values = declared(notebook), {}
+    known = declared(notebook)
+    values: dict[str, Value] = {}
     if unknown := [name for name in given if name not in known]:
-        raise ValueError(f"unknown parameter {', '.join(unknown)}; {Path(notebook).stem} knows {', '.join(known)}")
-    for name, value in given.items():
+        raise InvalidInput(f"unknown parameter {', '.join(unknown)}; {Path(notebook).stem} knows {', '.join(known)}")
+    for name, found in given.items():
         kind, default = known[name]
-        value = _typed(name, value, kind)
-        if value != default:  # papermill then adds no cell that says nothing
+        value = _typed(name, found, kind)
+        if value != default:  # for a default, papermill would add a cell that changes nothing
             values[name] = value
     return values
 
 
-def _typed(name: str, value, kind: type):
+def _typed(name: str, value: object, kind: type[Value]) -> Value:
     if kind is float and type(value) is int:
-        value = float(value)
+        return float(value)
     if type(value) is kind:
         return value
     try:
-        if type(value) is not str:
+        if not isinstance(value, str):
             raise ValueError
         return BOOLEANS[value.lower()] if kind is bool else kind(value)
     except (KeyError, ValueError):
-        raise ValueError(f"parameter {name} is of type {kind.__name__}, and {value!r} is none") from None
+        raise InvalidInput(f"parameter {name} is of type {kind.__name__}, and {value!r} is none") from None
 
 
-def execute(notebook: str | Path, output: str | Path, parameters: dict, cell_seconds: int | None = None) -> None:
-    """Run a chapter in a kernel of this interpreter; `output` is kept even if it fails, with the traceback in it.
+def execute(
+    notebook: str | Path, output: str | Path, parameters: Mapping[str, Value], cell_seconds: int | None = None
+) -> None:
+    """Execute a chapter in a kernel of this interpreter.
 
-    parameters: as `checked` returns them. cell_seconds: how long a cell may take, None for ever.
-    Raises papermill's PapermillExecutionError, nbclient's CellTimeoutError or DeadKernelError.
+    Args:
+        notebook: the chapter.
+        output: the executed notebook. If a cell fails, it is written all the same, with the traceback in it.
+        parameters: as `checked` returns them.
+        cell_seconds: how long a cell may take; None for no limit.
+
+    Raises:
+        MissingPackage: papermill is not installed.
+        papermill.exceptions.PapermillExecutionError: a cell failed.
+        nbclient.exceptions.CellTimeoutError: a cell took longer than `cell_seconds`.
+        nbclient.exceptions.DeadKernelError: the kernel died.
     """
-    import papermill
+    _papermill().execute_notebook(
+        str(notebook),
+        str(output),
+        parameters=dict(parameters),
+        kernel_name="python3",
+        cwd=str(Path(notebook).parent),
+        progress_bar=sys.stderr.isatty(),
+        execution_timeout=cell_seconds,
+        start_timeout=120,
+        extra_arguments=["--IPKernelApp.log_level=50"],  # without it each kernel warns that TCP is not encrypted
+    )
 
-    papermill.execute_notebook(
-        str(notebook), str(output), parameters=parameters, kernel_name="python3", cwd=str(Path(notebook).parent),
-        progress_bar=sys.stderr.isatty(), execution_timeout=cell_seconds, start_timeout=120,
-        extra_arguments=["--IPKernelApp.log_level=50"],  # else each kernel warns that TCP is not encrypted
-    )  # fmt: skip
+
+def _papermill() -> Any:
+    """The package papermill, which has no type information."""
+    try:
+        import papermill
+    except ImportError as error:
+        raise MissingPackage('chapters are executed with papermill: pip install "astlib[reproduce]"') from error
+    return papermill

@@ -1,6 +1,6 @@
 """Set the address of the repository: python ci/address.py owner/name v0.1.0
 
-It stands in _config.yml. Badges, installation cells and links are made from it; `stale` finds those that differ.
+The address is defined in _config.yml; badges, installation cells and links repeat it. `stale` finds those that differ.
 """
 
 import re
@@ -12,14 +12,14 @@ import yaml
 from common import ROOT, fail
 
 OWNER_NAME = r"[\w.-]+/[\w-][\w.-]*?"
-# What an address looks like in our files. The groups are: before, owner/name, between, tag.
+# How an address is written in our files. The groups are: before, owner/name, between, tag.
 BADGE = re.compile(rf"(colab\.research\.google\.com/github/)({OWNER_NAME})(/blob/)([\w.-]+)(?=/notebooks/)")
 INSTALL = re.compile(rf"(git\+https://github\.com/)({OWNER_NAME})(@)([\w.-]+)")
 FILES = ("README.md", "CONTRIBUTING.md", "CITATION.cff", "pyproject.toml", "book/*.md", "notebooks/*.ipynb")
 
 
 def address() -> tuple[str, str]:
-    """(owner/name, tag) as _config.yml has them."""
+    """Return owner/name and tag as defined in _config.yml."""
     repository = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]
     return repository["url"].removeprefix("https://github.com/"), str(repository["branch"])
 
@@ -29,7 +29,7 @@ def files() -> list[Path]:
 
 
 def stale() -> list[str]:
-    """Every badge and installation cell that names another repository or tag than _config.yml."""
+    """List the badges and installation cells that name another repository or tag than _config.yml."""
     findings = []
     for path in files():
         for pattern in (BADGE, INSTALL):
@@ -40,7 +40,7 @@ def stale() -> list[str]:
 
 
 def move(text: str, old: str, repository: str, tag: str) -> str:
-    """The text with every address of ours replaced; links to the old repository move too."""
+    """Replace our address everywhere in a text, links to the old repository included."""
     for pattern in (BADGE, INSTALL):
         text = pattern.sub(rf"\g<1>{repository}\g<3>{tag}", text)
     text = re.sub(rf"(https://github\.com/){re.escape(old)}(?![\w-])", rf"\g<1>{repository}", text)
@@ -49,7 +49,7 @@ def move(text: str, old: str, repository: str, tag: str) -> str:
 
 def main() -> None:
     if len(sys.argv) != 3 or not re.fullmatch(r"[\w.-]+/[\w.-]+", sys.argv[1]):
-        fail("say `make address REPO=owner/name TAG=v0.1.0`")
+        fail("expected `make address REPO=owner/name TAG=v0.1.0`")
     repository, tag = sys.argv[1:]
     old = address()[0]
     for path in files():

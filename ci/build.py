@@ -1,8 +1,8 @@
 """Render the staged book (_build/src) to _build/html with Jupyter Book; warnings are errors, nothing is executed.
 
-MathJax, require.js and the widget manager come from npm, once, so that the built book asks no other host for
-anything. Without npm the pages load them from a content network, and this says so. With them come ONNX Runtime and
-the embedded model as an ONNX file, with which a page names sounds in the reader's browser.
+MathJax, require.js and the widget manager are fetched from npm once, so that the built book loads nothing from other
+hosts. Without npm, the pages load them from a content network, and this script says so. ONNX Runtime and the embedded
+model as an ONNX file are added too: with them a page can name sounds in the reader's browser.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import yaml
 
+import api
 import status
 from common import BUILD, EXECUTED, HTML, ROOT, SOURCE, TIMES, VENDOR, chapters, fail, table
 
@@ -55,21 +56,25 @@ def copy(package: Path, pattern: str, target: Path) -> None:
 
 
 def fetch_vendor() -> bool:
-    """Bring the packages into _build/vendor unless they are there. False where that cannot be done."""
+    """Fetch the packages into _build/vendor unless they are there. Return False if that is impossible."""
     if STAMP.exists() and json.loads(STAMP.read_text()) == list(PACKAGES):
         return True
     npm = shutil.which("npm")
     if npm is None:
-        print("npm is not installed: the pages will load MathJax and the widget manager from a content network.\n"
-              "Install Node.js for a book that can be read with no network.")
+        print(
+            "npm is not installed: the pages will load MathJax and the widget manager from a content network.\n"
+            "Install Node.js for a book that can be read with no network."
+        )
         return False
     shutil.rmtree(VENDOR, ignore_errors=True)
     with tempfile.TemporaryDirectory() as folder:
         for package, places in PACKAGES.items():
             packed = subprocess.run([npm, "pack", "--silent", package], cwd=folder, capture_output=True, text=True)
             if packed.returncode:
-                print(f"npm could not fetch {package}: the pages will load it from a content network.\n"
-                      + packed.stderr.strip())
+                print(
+                    f"npm could not fetch {package}: the pages will load it from a content network.\n"
+                    + packed.stderr.strip()
+                )
                 return False
             with tarfile.open(Path(folder) / packed.stdout.split()[-1]) as archive:
                 archive.extractall(Path(folder) / "unpacked", filter="data")
@@ -81,27 +86,37 @@ def fetch_vendor() -> bool:
 
 
 def export_live() -> None:
-    """Write the embedded model as book/_static/live.js wants it into _build/live, unless this very one is there."""
-    sources = [*sorted((ROOT / "models" / "ast-tiny-esc50").iterdir()),
-               *(ROOT / "astlib" / f"{name}.py" for name in ("export", "frontend", "model"))]
+    """Write the embedded model into _build/live as book/_static/live.js reads it, unless it is up to date."""
+    sources = [
+        *sorted((ROOT / "models" / "ast-tiny-esc50").iterdir()),
+        *(ROOT / "astlib" / f"{name}.py" for name in ("export", "frontend", "model", "saved")),
+    ]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     about = LIVE / "about.json"
     if about.exists() and json.loads(about.read_text(encoding="utf-8"))["digest"] == digest:
         return
     import torch
 
-    from astlib import AST, LogMel, convert
+    from astlib import AST, LogMel, export
 
     model, log_mel = AST.from_pretrained(sources[0].parent), LogMel()
-    convert.to_onnx(model, LIVE / "model.onnx", waveform=True, dtype=torch.float16)
-    about.write_text(json.dumps({
-        "digest": digest, "labels": model.cfg.labels, "frames": model.cfg.input_tdim,
-        "frame": log_mel.frame_samples, "hop": log_mel.hop_samples,
-    }), encoding="utf-8")  # fmt: skip
+    export.to_onnx(model, LIVE / "model.onnx", waveform=True, dtype=torch.float16)
+    about.write_text(
+        json.dumps(
+            {
+                "digest": digest,
+                "labels": model.cfg.labels,
+                "frames": model.cfg.input_tdim,
+                "frame": log_mel.frame_samples,
+                "hop": log_mel.hop_samples,
+            }
+        ),
+        encoding="utf-8",
+    )
 
 
 def configure(self_contained: bool) -> None:
-    """Put the vendor files beside the book's own assets, or take them out of the staged configuration."""
+    """Copy the vendor files beside the book's own assets, or remove them from the staged configuration."""
     if self_contained:
         shutil.copytree(VENDOR, SOURCE / "book" / "_static" / "vendor", dirs_exist_ok=True)
         export_live()
@@ -114,15 +129,35 @@ def configure(self_contained: bool) -> None:
 
 
 def render() -> float:
-    """Run Jupyter Book on a clean slate. Returns the seconds it took; ends with status 1 on any warning."""
+    """Run Jupyter Book from scratch. Return the seconds it took; exit with status 1 on any warning."""
     for leftover in (HTML, BUILD / ".doctrees", BUILD / "jupyter_execute"):
         shutil.rmtree(leftover, ignore_errors=True)
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(SOURCE),
-               "--config", str(SOURCE / "_config.yml"), "--toc", str(SOURCE / "book" / "_toc.yml"),
-               "--path-output", str(ROOT), "--all", "-W", "-n", "--keep-going"]
+    command = [
+        sys.executable,
+        "-c",
+        "from jupyter_book.cli.main import main; main()",
+        "build",
+        str(SOURCE),
+        "--config",
+        str(SOURCE / "_config.yml"),
+        "--toc",
+        str(SOURCE / "book" / "_toc.yml"),
+        "--path-output",
+        str(ROOT),
+        "--all",
+        "-W",
+        "-n",
+        "--keep-going",
+    ]
     start = time.perf_counter()
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          env=os.environ | {"PYTHONWARNINGS": "ignore::DeprecationWarning"})
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PYTHONWARNINGS": "ignore::DeprecationWarning"},
+    )
     text = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
     (BUILD / "build.log").write_text(text)
     if done.returncode or not (HTML / "index.html").exists():
@@ -142,12 +177,16 @@ def main() -> None:
         fail(f"not executed, or failed: {', '.join(missing)}; run ci/execute.py (`make book` does)")
     configure(fetch_vendor())
     status.write()  # once more: now it is known what every chapter took
+    api.write()
+    api.link_chapters()
     seconds = render()
     times = json.loads(TIMES.read_text())
     rows = [(path.stem, times[path.stem]) for path in chapters()] + [("rendering", seconds)]
     print(table("Seconds per chapter and for the pages:", rows))
-    print(f"\nThe book is built: {HTML / 'index.html'}\n"
-          "Open that file in a browser, or run `make serve` and open http://127.0.0.1:8000/")
+    print(
+        f"\nThe book is built: {HTML / 'index.html'}\n"
+        "Open that file in a browser, or run `make serve` and open http://127.0.0.1:8000/"
+    )
 
 
 if __name__ == "__main__":

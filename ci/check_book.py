@@ -1,8 +1,8 @@
-"""Check the built book without a browser: links, anchors, files, alt texts, left-over errors and markup.
+"""Check the built book without a browser: links, anchors, files, alt texts, errors in outputs, unexpanded markup.
 
     python ci/check_book.py [_build/html]
 
-Prints what is wrong, one finding a line, and each page's size. Exit status 1 if anything was found.
+Prints the size of each page and one line per finding. The exit status is 1 if anything was found.
 """
 
 import re
@@ -34,7 +34,7 @@ class Page:
         self.article = self.soup.find("article") or self.soup
 
     def resources(self):
-        """(what, address) of everything the browser loads for this page."""
+        """Yield kind and address of everything that the browser loads for this page."""
         for name, attribute in RESOURCES.items():
             for tag in self.soup.find_all(name):
                 if tag.get(attribute):
@@ -49,7 +49,7 @@ class Page:
 
 
 def load(folder: Path) -> dict[Path, Page]:
-    """Every page but the theme's own snippets."""
+    """Parse every page except the theme's own snippets."""
     found = [path for path in sorted(folder.rglob("*.html")) if "_static" not in path.relative_to(folder).parts]
     return {path.resolve(): Page(path) for path in found}
 
@@ -60,7 +60,7 @@ def is_external(address: str) -> bool:
 
 
 def target(page: Path, address: str, folder: Path) -> Path:
-    """The file that a relative address means."""
+    """Return the file that a relative address points to."""
     path = unquote(urlsplit(address).path)
     if not path:
         return page.resolve()
@@ -98,7 +98,7 @@ def check_pictures(page: Page):
 
 
 def check_text(page: Page):
-    """Errors, warnings and raw markup that a reader would see, and traces of the machine that built the page."""
+    """Find errors, warnings and raw markup that a reader would see, and paths of the machine that built the page."""
     wanted = page.article.select(".tag_raises-exception .output")
     for tag in page.article.select(".output.traceback, .output.stderr, .system-message"):
         if tag not in wanted:
@@ -106,7 +106,7 @@ def check_text(page: Page):
     for output in page.article.select(".cell:not(.tag_raises-exception) .cell_output"):
         found = BAD_OUTPUT.search(output.get_text())
         if found:
-            yield f"an output has an error or a warning: {output.get_text()[found.start():][:160]!r}"
+            yield f"an output has an error or a warning: {output.get_text()[found.start() :][:160]!r}"
     for place in {str(ROOT), str(Path.home()), "site-packages"} - {"/"}:
         if re.search(rf"{re.escape(place)}(?![\w-])", page.html):
             yield f"a path of the machine that built it: {place}"
@@ -114,7 +114,7 @@ def check_text(page: Page):
     for tag in prose.select("pre, code, script, style, .math"):
         tag.decompose()
     for found in RAW_MARKUP.finditer(prose.get_text()):
-        yield f"markup was not expanded: {prose.get_text()[found.start():][:60]!r}"
+        yield f"markup was not expanded: {prose.get_text()[found.start() :][:60]!r}"
 
 
 def check_size(page: Page):
@@ -124,7 +124,7 @@ def check_size(page: Page):
 
 
 def check_styles(folder: Path, self_contained: bool):
-    """Every file that the book's style sheets ask for."""
+    """Check the files that the book's style sheets load."""
     for sheet in sorted(folder.rglob("*.css")):
         text = re.sub(r"/\*.*?\*/", "", sheet.read_text(encoding="utf-8", errors="replace"), flags=re.DOTALL)
         for address in CSS_URL.findall(text) + re.findall(r"@import\s+['\"]([^'\"]+)", text):
@@ -138,15 +138,20 @@ def check_styles(folder: Path, self_contained: bool):
 
 
 def check(folder: Path = HTML) -> list[str]:
-    """All findings about the book in this folder, each with the name of its page; an empty list if all is well."""
+    """Return all findings about the book in a folder, each with the name of its page."""
     if not (folder / "index.html").exists():
         return [f"{folder}: there is no built book; run `make book`"]
     book, self_contained = load(folder), (folder / STAMPED_VENDOR).exists()
     findings = [f"{name}.html: the page is missing" for name in pages() if not (folder / f"{name}.html").exists()]
     for path, page in book.items():
         name = path.relative_to(folder.resolve())
-        for finding in (*check_links(page, book, folder), *check_resources(page, folder, self_contained),
-                        *check_pictures(page), *check_text(page), *check_size(page)):
+        for finding in (
+            *check_links(page, book, folder),
+            *check_resources(page, folder, self_contained),
+            *check_pictures(page),
+            *check_text(page),
+            *check_size(page),
+        ):
             findings.append(f"{name}: {finding}")
     findings += check_styles(folder, self_contained)
     return findings

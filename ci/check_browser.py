@@ -1,11 +1,11 @@
-"""Open every page of the built book in Chromium, light and dark, wide and narrow, and look for what is broken.
+"""Open every page of the built book in Chromium, in light and dark mode, wide and narrow, and report what is broken.
 
     python ci/check_browser.py [--screens FOLDER] [page ...]
 
-Checked: requests that fail or leave the machine, errors in the console, pictures, mathematics, overflow, that each
-slider changes its picture by keyboard, and accessibility (axe-core, serious and critical). Exit status 1 if
-anything was found. Needs an installed Chromium or Chrome: one of the usual names on the path, or the program that
-ASTLIB_CHROMIUM names.
+It checks for failed requests and requests to other hosts, errors in the console, missing pictures, formulas that are
+not typeset, overflow, sliders that do not change their picture when moved by keyboard, and serious or critical
+accessibility problems (axe-core). The exit status is 1 if anything was found. It needs Chromium or Chrome: under one of
+the usual names on the path, or the program that ASTLIB_CHROMIUM names.
 """
 
 import argparse
@@ -26,12 +26,21 @@ from common import BUILD, HTML, STAMPED_VENDOR, fail, pages
 
 AXE = BUILD / "axe" / "axe.min.js"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync"]
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 BROWSERS = 3  # at once
 WIDTHS = (1300, 390)
-HOW_TO_INSTALL = ("no Chromium found: install it (Debian: apt-get install chromium; Ubuntu: apt-get install "
-                  "chromium-browser; or Google Chrome) or set ASTLIB_CHROMIUM to the program")
+HOW_TO_INSTALL = (
+    "no Chromium found: install it (Debian: apt-get install chromium; Ubuntu: apt-get install "
+    "chromium-browser; or Google Chrome) or set ASTLIB_CHROMIUM to the program"
+)
 
 STATE = """() => ({
   theme: document.documentElement.dataset.theme,
@@ -59,7 +68,7 @@ PICTURE = """handle => {
 
 
 def find_browser() -> str | None:
-    """The program to run, or None. Raises FileNotFoundError where ASTLIB_CHROMIUM names something else."""
+    """Find the browser, or return None. Raises FileNotFoundError if ASTLIB_CHROMIUM does not name a program."""
     named = os.environ.get("ASTLIB_CHROMIUM")
     if named:
         if shutil.which(named) is None:
@@ -69,7 +78,7 @@ def find_browser() -> str | None:
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves files and says nothing: what goes wrong is noted on the browser's side."""
+    """Serves files without logging: failures are noted on the browser's side."""
 
     def log_message(self, *arguments):
         pass
@@ -83,14 +92,15 @@ class Server(ThreadingHTTPServer):
 
 
 def serve(folder: Path) -> Server:
-    """A server of this folder on a free port of the loopback address, in a thread of its own."""
+    """Serve a folder on a free port of the loopback address, in a thread of its own."""
     server = Server(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 
 
 def listen(page, findings: list[str], self_contained: bool) -> None:
-    """Note what fails while the page lives."""
+    """Record everything that fails while the page is open."""
+
     def requested(request):
         parts = urlsplit(request.url)
         if self_contained and parts.scheme not in ("data", "blob") and parts.hostname != "127.0.0.1":
@@ -112,7 +122,7 @@ def listen(page, findings: list[str], self_contained: bool) -> None:
 
 
 def check_state(page, theme: str):
-    """What can be read off the page as it stands."""
+    """Check what can be read from the page as it is."""
     state = page.evaluate(STATE)
     if state["theme"] != theme:
         yield f"theme is {state['theme']}"
@@ -127,7 +137,7 @@ def check_state(page, theme: str):
 
 
 def check_sliders(page):
-    """Move each slider by one step with the keyboard; the picture beside it has to change."""
+    """Move each slider one step with the keyboard; the picture beside it must change."""
     for handle in page.query_selector_all(".bd-article [role='slider']"):
         before = handle.evaluate(PICTURE)
         if before is None:
@@ -146,7 +156,7 @@ def check_sliders(page):
 
 
 def check_axe(page):
-    """Serious and critical findings of axe-core."""
+    """Yield the serious and critical findings of axe-core."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
     for violation in page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")["violations"]:
         if violation["impact"] in ("serious", "critical"):
@@ -155,14 +165,14 @@ def check_axe(page):
 
 
 def settle(page, condition: str, argument) -> None:
-    """Give the page time to do what it was told; whether it did is then checked."""
+    """Wait until the page has reacted; whether it did is checked afterwards."""
     with contextlib.suppress(TimeoutError):
         page.wait_for_function(condition, arg=argument, timeout=10_000)
     page.wait_for_timeout(300)
 
 
 def visit(browser, address: str, name: str, width: int, self_contained: bool, screens: Path | None) -> list[str]:
-    """Open one page at one width, light then dark. Returns the findings."""
+    """Open one page at one width, in light and then in dark mode. Return the findings."""
     found = []
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme="light")
     page = context.new_page()
@@ -191,7 +201,7 @@ def visit(browser, address: str, name: str, width: int, self_contained: bool, sc
 
 
 def check(folder: Path = HTML, names: list[str] | None = None, screens: Path | None = None) -> list[str]:
-    """All findings about these pages (default: all) of the book in this folder."""
+    """Return all findings about these pages (default: all) of the book in a folder."""
     program = find_browser()
     if program is None:
         raise FileNotFoundError(HOW_TO_INSTALL)
@@ -201,11 +211,15 @@ def check(folder: Path = HTML, names: list[str] | None = None, screens: Path | N
     self_contained = (folder / STAMPED_VENDOR).exists()
 
     def some(first: int) -> list[str]:
-        """Every BROWSERS-th page, in a browser of its own: much of the time goes into waiting."""
+        """Visit every BROWSERS-th page in a browser of its own, because much of the time is spent waiting."""
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
-            found = [finding for name in names[first::BROWSERS] for width in WIDTHS
-                     for finding in visit(browser, address, name, width, self_contained, screens)]
+            found = [
+                finding
+                for name in names[first::BROWSERS]
+                for width in WIDTHS
+                for finding in visit(browser, address, name, width, self_contained, screens)
+            ]
             browser.close()
         return found
 
@@ -227,7 +241,7 @@ def main() -> None:
         findings = check(HTML, arguments.pages, arguments.screens)
     except FileNotFoundError as error:
         fail(str(error))
-    print("\n".join(findings) or "every page opens, light and dark, wide and narrow, with nothing to complain about")
+    print("\n".join(findings) or "every page opens in light and dark mode, wide and narrow, without a finding")
     sys.exit(1 if findings else 0)
 
 

@@ -1,11 +1,12 @@
-"""Simulate Colab: each chapter alone in an empty folder, in an environment that has torch but not astlib.
+"""Simulate Colab: run each chapter alone in an empty folder, in an environment that has torch but not astlib.
 
     python ci/colab.py            # every chapter
     python ci/colab.py 01 15      # these
 
 The environment, _build/colab/.venv, gets what Colab has (COLAB_HAS, in the versions of ci/constraints.txt) and a module
-google.colab, so that a chapter's first cell runs as it does there. The one difference: it installs the wheel that is
-built here and not the repository's tag. Fails if a chapter fails, or if its install cell changed torch or numpy.
+google.colab, so that a chapter's first cell runs as it does there. The one difference: that cell installs the wheel
+built from this checkout instead of the repository's tag. The script fails if a chapter fails, or if its installation
+cell changed torch or numpy.
 """
 
 import json
@@ -27,27 +28,45 @@ from execute import select
 
 HOME = BUILD / "colab"
 PYTHON = HOME / ".venv" / "bin" / "python"
-COLAB_HAS = (
-    "torch torchaudio torchvision numpy scipy scikit-learn matplotlib ipykernel ipywidgets tqdm accelerate "
-    "transformers timm safetensors huggingface_hub datasets psutil typer cffi"
-).split()
+COLAB_HAS = [
+    "torch",
+    "torchaudio",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "matplotlib",
+    "ipykernel",
+    "ipywidgets",
+    "tqdm",
+    "accelerate",
+    "transformers",
+    "timm",
+    "safetensors",
+    "huggingface_hub",
+    "datasets",
+    "psutil",
+    "typer",
+    "cffi",
+]
 GIT_URL = re.compile(r'"astlib @ git\+https://[^"]+"')
 
 
 def environment() -> None:
-    """Make the environment once, with pip, from scratch."""
+    """Create the environment with pip, unless it is up to date."""
     stamp, wanted = HOME / "has.txt", "\n".join([*COLAB_HAS, (ROOT / "requirements.txt").read_text()])
     if stamp.exists() and stamp.read_text() == wanted:
         return
     shutil.rmtree(HOME, ignore_errors=True)
-    print("making the environment (some minutes)", flush=True)
+    print("creating the environment (a few minutes)", flush=True)
     subprocess.run([sys.executable, "-m", "venv", HOME / ".venv"], check=True)
     pins = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if "==" in line]
     named = {line.split("==")[0].lower().replace("-", "_"): line for line in pins}
     asked = [named.get(name.lower().replace("-", "_"), name) for name in COLAB_HAS]
     subprocess.run([PYTHON, "-m", "pip", "install", "-q", "-c", ROOT / "ci" / "constraints.txt", *asked], check=True)
-    site = subprocess.run([PYTHON, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True,
-                          text=True, check=True).stdout.strip()
+    site = subprocess.run(
+        [PYTHON, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     (Path(site) / "google" / "colab").mkdir(parents=True, exist_ok=True)
     (Path(site) / "google" / "colab" / "__init__.py").touch()
     (Path(site) / "sitecustomize.py").write_text("import google.colab\n")  # there it is imported when a kernel starts
@@ -59,11 +78,12 @@ def environment() -> None:
 
 
 def wheel() -> Path:
-    """astlib as a wheel, built from this checkout."""
+    """Build astlib as a wheel from this checkout."""
     for old in HOME.glob("*.whl"):
         old.unlink()
-    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", HOME, ROOT],
-                   check=True)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", HOME, ROOT], check=True
+    )
     return next(HOME.glob("*.whl"))
 
 
@@ -73,7 +93,7 @@ def versions() -> str:
 
 
 def run(chapter: Path, wheel_file: Path) -> str | None:
-    """Execute one chapter as Colab would; returns what went wrong."""
+    """Execute one chapter as Colab would. Return what went wrong, or None."""
     subprocess.run([PYTHON, "-m", "pip", "uninstall", "-q", "-y", "astlib", "soundfile", "soxr"], check=True)
     notebook = nbformat.read(chapter, as_version=4)
     install = next(cell for cell in notebook.cells if "google.colab" in cell.source)

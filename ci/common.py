@@ -1,4 +1,4 @@
-"""What the scripts of this folder share: where things are, which chapters there are, how a kernel is started."""
+"""Shared by the scripts of this folder: where things are, which chapters there are, how a kernel is started."""
 
 import os
 import sys
@@ -11,17 +11,17 @@ BUILD = ROOT / "_build"
 SOURCE = BUILD / "src"  # the staged book: pages and executed chapters
 HTML = BUILD / "html"
 VENDOR = BUILD / "vendor"  # JavaScript from npm
-STAMPED_VENDOR = "_static/vendor/versions.json"  # in a built book: it asks no other host for anything
-TIMES = BUILD / "times.json"  # chapter -> seconds it took
-MEMORY = BUILD / "memory.json"  # chapter -> bytes that its processes held at most
-EXECUTED = BUILD / "executed.json"  # chapter -> digest of what it was executed with; those that failed are not in it
+STAMPED_VENDOR = "_static/vendor/versions.json"  # present in a built book that loads nothing from other hosts
+TIMES = BUILD / "times.json"  # chapter -> seconds that it took
+MEMORY = BUILD / "memory.json"  # chapter -> peak memory of its processes in bytes
+EXECUTED = BUILD / "executed.json"  # chapter -> digest of its inputs when it was executed; failed chapters are absent
 
 
 def pages() -> list[str]:
     """Every page of book/_toc.yml in reading order, without its ending: "notebooks/01_sound_to_spectrogram"."""
     toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
-    parts = toc.get("parts", [])
-    return [toc["root"], *(entry["file"] for part in parts for entry in part["chapters"])]
+    entries = [entry for part in toc.get("parts", []) for entry in part["chapters"]]
+    return [toc["root"], *(page["file"] for entry in entries for page in (entry, *entry.get("sections", [])))]
 
 
 def chapters() -> list[Path]:
@@ -30,7 +30,7 @@ def chapters() -> list[Path]:
 
 
 def isolate_jupyter() -> None:
-    """Run kernels of this interpreter with nobody's settings: no user kernels, no start-up files, inline figures."""
+    """Run this interpreter's kernels without the user's settings: no user kernels or start-up files; inline figures."""
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     for name in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
         folder = BUILD / "jupyter" / name.lower()
@@ -41,12 +41,12 @@ def isolate_jupyter() -> None:
 
 
 def fail(message: str) -> None:
-    """End with status 1 and a message for the person who started this."""
+    """Exit with status 1 and a message."""
     sys.exit(f"error: {message}")
 
 
 def table(title: str, rows: list[tuple[str, float | None]]) -> str:
-    """Seconds of each step as text; None stands for "unchanged, not run again"."""
+    """Return the seconds of each step as text; None stands for "unchanged, not run again"."""
     width = max(len(name) for name, _ in rows)
     lines = [title]
     for name, seconds in rows:

@@ -1,7 +1,7 @@
 """Write the outputs that nbval checks back into notebooks/, and strip everything else.
 
-The chapters run as on a bare machine: no data, no weights, an empty cache, no network for downloads. So nothing
-of a data set gets into the repository, and what is stored cannot depend on what was found.
+The chapters run as on a bare machine: without data or weights, with an empty cache, without downloads. So no data of
+others gets into the repository, and the stored outputs cannot depend on what happens to be on this machine.
 
     python ci/outputs.py                # every chapter
     python ci/outputs.py 01 05          # these
@@ -23,14 +23,14 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
 def forget_data(cache: Path) -> None:
-    """Hide every folder in which data or weights could be found."""
+    """Hide all folders in which data or weights could be found."""
     for name in ("ASTLIB_DATA", "ASTLIB_WEIGHTS", "HF_HOME", "HF_HUB_CACHE", "TORCH_HOME"):
         os.environ.pop(name, None)
     os.environ |= {"XDG_CACHE_HOME": str(cache), "HF_HUB_OFFLINE": "1"}
 
 
 def text_only(outputs: list) -> list:
-    """The printed text and the text of results, each stream in one piece; pictures, players, widgets go."""
+    """Keep printed text and the text of results, joining the pieces of a stream; drop pictures, players and widgets."""
     kept = []
     for output in outputs:
         if output.output_type == "stream" and output.name == "stdout":
@@ -39,17 +39,19 @@ def text_only(outputs: list) -> list:
             else:
                 kept.append(nbformat.v4.new_output("stream", name="stdout", text=output.text))
         elif output.output_type == "execute_result" and set(output.data) == {"text/plain"}:
-            kept.append(nbformat.v4.new_output("execute_result", execution_count=output.execution_count,
-                                               data=output.data))
+            kept.append(
+                nbformat.v4.new_output("execute_result", execution_count=output.execution_count, data=output.data)
+            )
     return kept
 
 
 def normalise(notebook: nbformat.NotebookNode, executed: nbformat.NotebookNode) -> None:
-    """Put the checked cells' outputs into the notebook; leave of its metadata only what the book needs."""
+    """Put the checked cells' outputs into the notebook, and keep only the metadata that the book needs."""
     ran = {cell.id: cell for cell in executed.cells}
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict({key: cell.metadata[key] for key in ("mystnb", "tags") if
-                                            cell.metadata.get(key)})
+        cell.metadata = nbformat.from_dict(
+            {key: cell.metadata[key] for key in ("mystnb", "tags") if cell.metadata.get(key)}
+        )
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
             if CHECKED in cell.metadata.get("tags", []):
@@ -66,14 +68,14 @@ def main() -> None:
         for path in select(sys.argv[1:] or None):
             executed = Path(folder) / path.name
             print(f"{path.stem} …", flush=True)
-            problem = run(path, executed, {}, "quick")
+            problem = run(path, executed, {}).problem
             if problem:
-                fail(f"{path.stem}: {problem}\nNothing of it was written. `ci/execute.py` leaves the traceback.")
+                fail(f"{path.stem}: {problem}\nNothing of it was written. `ci/execute.py` keeps the traceback.")
             notebook = nbformat.read(path, as_version=4)
             normalise(notebook, nbformat.read(executed, as_version=4))
             nbformat.write(notebook, executed)
             shutil.copyfile(executed, path)
-    print("The checked outputs are in notebooks/; look at them with git diff.")
+    print("The checked outputs are in notebooks/; review them with git diff.")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""AudioSet at full size, measured: does it open in seconds, do loaders stay small, is an epoch's sampling quick?
+"""Measure AudioSet at full size: how long it takes to open, how much memory loaders need, how long sampling takes.
 
-There is no room for 2.4 TB in a test, so the index is full size and the sound is not. From 64 real clips (of ESC-50;
-made in code where it is absent) come:
+A test has no room for 2.4 TB, so the index has full size and the sound has not. From 64 real clips (of ESC-50, or made
+in code where it is absent) the script makes:
 
 - a folder: 2.2 million lines in Google's format, and a file for two million of them, each a hard link to one of the 64;
 - a table: the 64 in Parquet as the public copy has them, and two million rows of it chosen with `Dataset.select`.
@@ -38,7 +38,7 @@ MB = 1 << 20
 
 
 def real_clips() -> tuple[list[np.ndarray], str]:
-    """64 clips of 10 s at 16 kHz, each two of ESC-50 in a row, and where they are from."""
+    """Return 64 clips of 10 s at 16 kHz, each made of two clips of ESC-50, and the name of their data set."""
     from astlib.data import esc50_or_synthetic
 
     dataset = esc50_or_synthetic(split="test")
@@ -54,7 +54,7 @@ def encode(samples: np.ndarray, rate: int, kind: str, **how) -> bytes:
 
 
 def build(root: Path, rows: int) -> dict:
-    """Lists, folder and Parquet of so many clips, a tenth more in the lists. Labels are as uneven as AudioSet's."""
+    """Write lists, folder and Parquet; the lists name a tenth more clips. Labels are as uneven as AudioSet's."""
     rng = np.random.default_rng(0)
     clips, source = real_clips()
     cells = [encode(clip, 44_100 if i % 10 == 9 else 48_000, "FLAC", subtype="PCM_24") for i, clip in enumerate(clips)]
@@ -64,8 +64,8 @@ def build(root: Path, rows: int) -> dict:
 
     listed = rows + rows // 10
     names = LETTERS[rng.integers(0, 64, (listed, 11))].view("S11")[:, 0].astype(str)
-    share = 1 / np.arange(1, 528)  # the commonest class has half of AudioSet, the rarest a few dozen clips
-    labels = np.searchsorted(np.cumsum(share / share.sum()), rng.random((listed, 3))).clip(max=526)
+    frequency = 1 / np.arange(1, 528)  # the commonest class is in half of AudioSet, the rarest in a few dozen clips
+    labels = np.searchsorted(np.cumsum(frequency / frequency.sum()), rng.random((listed, 3))).clip(max=526)
     several = rng.integers(1, 4, listed)
     starts = rng.integers(0, 600, listed)
     with open(root / "unbalanced_train_segments.csv", "w") as file:
@@ -99,20 +99,20 @@ def build(root: Path, rows: int) -> dict:
 
 
 def memory(process: psutil.Process) -> dict:
-    """In MB: resident, with what is shared counted whole; proportional, where it is divided; private."""
+    """Return memory in MB: resident (shared pages counted fully), proportional (shared pages divided) and private."""
     full = process.memory_full_info()
     return {name: round(getattr(full, name, 0) / MB) for name in ("rss", "pss", "uss")}
 
 
 def peak() -> int:
-    """The most that this process had resident so far, in MB. Of Linux; elsewhere 0."""
+    """Return the peak resident memory of this process in MB, on Linux; elsewhere 0."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM")), 0)
 
 
 class Clock:
-    """Seconds on the wall and of the processor: where others work on the same machine, the second counts."""
+    """Measures wall time and processor time; on a shared machine the processor time is the one to compare."""
 
     def __init__(self):
         self.wall, self.processor = time.perf_counter(), time.process_time()
@@ -122,12 +122,11 @@ class Clock:
 
 
 def measure(root: Path, kind: str, rows: int) -> dict:
-    """Open, sample, load; in this process, so it has to be a fresh one."""
+    """Open, sample and load in this process, which must be a fresh one."""
     from torch.utils.data import DataLoader
 
-    from astlib import sampling
-    from astlib.data.audioset import AudioSet
-    from astlib.data.base import Loadable, collate
+    from astlib.data import AudioSet, Loadable, collate
+    from astlib.train import sampling
 
     here, source = psutil.Process(), root
     if kind == "table":
@@ -162,7 +161,7 @@ def measure(root: Path, kind: str, rows: int) -> dict:
     found["epochs"] = []
     for epoch in range(EPOCHS):
         batches[:] = drawn[epoch * PER_EPOCH : (epoch + 1) * PER_EPOCH].reshape(-1, 20).tolist()
-        clips = sum(int(items["usable"].sum()) for items in loader)
+        clips = sum(int(batch.usable.sum()) for batch in loader)
         workers = [memory(worker) for worker in here.children()]
         found["epochs"].append({"clips": clips, "main": memory(here), "workers": workers})
     return found
@@ -192,18 +191,22 @@ def throughput(root: Path, seconds: float = 3.0) -> dict[str, float]:
 
 
 def fresh(root: Path, kind: str, rows: int) -> dict:
-    """`measure` in a process of its own."""
+    """Run `measure` in a process of its own."""
     command = [sys.executable, __file__, "--measure", str(root), kind, "--rows", str(rows)]
     # glibc raises the size from which on it gives memory back at once, and then keeps up to 370 MB a worker (seen over
     # 24 epochs) without any leak. With that size held still, a worker holds what is in use: 10 MB.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "131072",
-                   "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "MALLOC_MMAP_THRESHOLD_": "131072",
+        "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
+    }
     out = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
     return json.loads(out.splitlines()[-1])
 
 
 def told(found: dict) -> str:
-    """What was measured, for people."""
+    """Describe what was measured."""
     wall, processor = zip(found["open"], found["sample"], strict=True)
     lines = [
         f"{found['kind']}: {found['clips']:,} clips with {found['labels']:,} labels, {found['missing']:,} missing",

@@ -1,6 +1,6 @@
-"""The status page of the book: every table of the paper beside our runs, and every run, written from the ledger.
+"""The tables of the book's status page: every table of the paper beside our runs, and every record of the ledger.
 
-    python ci/status.py [FOLDER]    # FOLDER: also every figure of the tables, as SVG
+With a folder as its argument (`python ci/status.py FOLDER`) it also draws every figure of the tables there, as SVG.
 """
 
 import json
@@ -11,10 +11,11 @@ from statistics import median
 
 import torch
 
-from astlib import compare, tables
-from astlib.ledger import Table, duration
-from astlib.provenance import hardware
-from astlib.reproduce import Ledger
+from astlib.ledger import Ledger
+from astlib.ledger.provenance import hardware
+from astlib.reproduce import TABLES, compare
+from astlib.reproduce.cells import select
+from astlib.table import Table, duration
 from common import MEMORY, SOURCE, TIMES, fail
 
 PAGE = SOURCE / "book" / "status_tables.txt"  # included by book/status.md; no page of its own
@@ -28,16 +29,18 @@ def scrolling(table: Table, name: str) -> str:
 
 
 def sections(ledger: Ledger) -> Iterator[str]:
-    cells = [(scale, cell) for scale in SCALES for cell in tables.cells("all", scale=scale)]
-    done = sum(bool(compare.obtained(cell, scale, ledger).values) for scale, cell in cells)
-    yield (f"{len(ledger.runs)} records count. {done} of {len(cells)} cells have at least one run. Where several runs "
-           "shared one machine, each of them took longer than alone; the speeds of costs are those of the fastest.\n")
+    cells = [(scale, cell) for scale in SCALES for cell in select("all", scale=scale)]
+    done = sum(bool(compare.obtained(cell, ledger).values) for scale, cell in cells)
+    yield (
+        f"{len(ledger.records)} records count. {done} of {len(cells)} cells have at least one run. Where several runs "
+        "shared one machine, each of them took longer than alone; the speeds of costs are those of the fastest.\n"
+    )
     for scale, title in SCALES.items():
         yield f"## {title}\n"
-        for name in dict.fromkeys(cell.table for cell in tables.cells("all", scale=scale)):
-            about = tables.TABLES[name]
+        for name in dict.fromkeys(cell.table for cell in select("all", scale=scale)):
+            about = TABLES[name]
             yield f"### {about.title} ({about.source})\n" if scale == "paper" else f"### {about.title}, tiny\n"
-            yield scrolling(compare.table(name, scale, ledger), f"{about.title}, {scale} scale")
+            yield scrolling(compare.side_by_side(name, scale, ledger), f"{about.title}, {scale} scale")
     yield "## What a chapter takes\n"
     yield scrolling(takes(ledger), "What a chapter takes")
     yield "## Every run\n"
@@ -56,61 +59,83 @@ def takes(ledger: Ledger) -> Table:
         held = json.loads(MEMORY.read_text())
         for chapter, seconds in sorted(json.loads(TIMES.read_text()).items()):
             if chapter in held:
-                rows[chapter] = [[chapter, "the page, as it is here", machine, duration(seconds),
-                                  f"{held[chapter] / 1e9:.1f} GB"]]
+                rows[chapter] = [
+                    [chapter, "the page, as it is here", machine, duration(seconds), f"{held[chapter] / 1e9:.1f} GB"]
+                ]
     for scale in SCALES:
-        for cell in tables.cells("all", scale=scale):
-            for run in compare.obtained(cell, scale, ledger).runs:
-                key = cell.chapter, run.recipe, run.parameters["fstride"], len(run.epochs), run.hardware["name"]
-                runs.setdefault(key, {})[run.id] = run
-    for (chapter, recipe, stride, epochs, name), found in runs.items():
-        time = median(run.wall_seconds for run in found.values())
-        most = max(run.peak_memory for run in found.values())
-        rows.setdefault(chapter, []).append([chapter, f"one run of {recipe}, stride {stride}, {epochs} epochs", name,
-                                             duration(time), f"{most / 1e9:.1f} GB"])
-    return Table(["chapter", "what", "machine", "time", "memory, at most"],
-                 [row for chapter in sorted(rows) for row in rows[chapter]])
+        for cell in select("all", scale=scale):
+            for record in compare.obtained(cell, ledger).records:
+                stride, machine = record.parameters["fstride"], record.hardware["name"]
+                key = cell.chapter, record.recipe, stride, len(record.epochs), machine
+                runs.setdefault(key, {})[record.id] = record
+    for (chapter, recipe, stride, epochs, machine), found in runs.items():
+        what = f"one run of {recipe}, stride {stride}, {epochs} epochs"
+        time = median(record.wall_seconds for record in found.values())
+        most = max(record.peak_memory for record in found.values())
+        rows.setdefault(chapter, []).append([chapter, what, machine, duration(time), f"{most / 1e9:.1f} GB"])
+    return Table(
+        ["chapter", "what", "machine", "time", "memory, at most"],
+        [row for chapter in sorted(rows) for row in rows[chapter]],
+    )
 
 
 def every_run(ledger: Ledger) -> Table:
     rows = []
-    for run in sorted(ledger.runs, key=lambda run: run.started):
-        metric, p = run.parameters["metric"], run.parameters
-        found = f"{100 * run.metrics[metric]:.1f} %" if metric == "accuracy" else f"{run.metrics[metric]:.3f}"
-        machine = f"{run.hardware['count']} x {run.hardware['name']}, {run.hardware['precision']}"
-        versions = ", ".join(f"{name} {run.versions[name]}" for name in ("python", "torch") if run.versions.get(name))
-        rows.append([run.started[:10], run.id, f"fold {p['fold']}, seed {p['seed']}", f"{metric} {found}",
-                     run.metrics["rule"], duration(run.wall_seconds), f"{run.peak_memory / 1e9:.1f} GB",
-                     f"{run.throughput:.0f} clips/s", machine,
-                     versions, (run.commit or "")[:8]])
+    for record in sorted(ledger.records, key=lambda record: record.started):
+        p, machine, versions = record.parameters, record.hardware, record.versions
+        metric = p["metric"]
+        value = record.metrics[metric]
+        rows.append(
+            [
+                record.started[:10],
+                record.id,
+                f"fold {p['fold']}, seed {p['seed']}",
+                f"{metric} {100 * value:.1f} %" if metric == "accuracy" else f"{metric} {value:.3f}",
+                record.metrics["rule"],
+                duration(record.wall_seconds),
+                f"{record.peak_memory / 1e9:.1f} GB",
+                f"{record.throughput:.0f} clips/s",
+                f"{machine['count']} x {machine['name']}, {machine['precision']}",
+                ", ".join(f"{name} {versions[name]}" for name in ("python", "torch") if versions.get(name)),
+                (record.commit or "")[:8],
+            ]
+        )
     head = ["day", "run", "part", "result", "counts", "time", "memory", "speed", "hardware", "versions", "commit"]
     return Table(head, rows)
 
 
-def write() -> None:
-    """Write the part of the status page that the ledger says."""
+def write(ledger: Ledger | None = None) -> None:
+    """Write the tables of the status page. Without a ledger it is read."""
     PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text("\n".join(sections(Ledger())), encoding="utf-8")
+    PAGE.write_text("\n".join(sections(Ledger() if ledger is None else ledger)), encoding="utf-8")
 
 
-def figures(folder: Path) -> list[Path]:
+def figures(folder: Path, ledger: Ledger) -> list[Path]:
     """Draw every table of both scales that has a run, and return the files."""
     from astlib import plots
 
     folder.mkdir(parents=True, exist_ok=True)
-    ledger, files = Ledger(), []
+    files = []
     for scale in SCALES:
-        for name in dict.fromkeys(cell.table for cell in tables.cells("all", scale=scale)):
+        for name in dict.fromkeys(cell.table for cell in select("all", scale=scale)):
             rows = compare.rows_of(name, scale, ledger)
-            if not any(row["found"].values for row in rows):
+            if not any(row.found.values for row in rows):
                 continue
-            accuracy = compare.metric_of(rows[0]["cell"]) == "accuracy"
-            drawn = {row["cell"].what: ([value * (100 if accuracy else 1) for value in row["found"].values],
-                                        row["published"]["value"] if row["published"] else None) for row in rows}
-            units = {row["published"]["unit"] for row in rows if row["published"]}
+            accuracy = rows[0].cell.metric == "accuracy"
+            drawn = {
+                row.cell.what: (
+                    [value * (100 if accuracy else 1) for value in row.found.values],
+                    row.published["value"] if row.published else None,
+                )
+                for row in rows
+            }
+            units = {row.published["unit"] for row in rows if row.published}
             files.append(folder / f"{scale}-{name}.svg")
-            figure = plots.ablation(drawn, "ours: accuracy (%)" if accuracy else "ours: mAP",
-                                    f"published: {'accuracy (%)' if units == {'%'} else 'mAP'}")
+            figure = plots.ablation(
+                drawn,
+                "ours: accuracy (%)" if accuracy else "ours: mAP",
+                f"published: {'accuracy (%)' if units == {'%'} else 'mAP'}",
+            )
             figure.savefig(files[-1])
     return files
 
@@ -118,7 +143,8 @@ def figures(folder: Path) -> list[Path]:
 if __name__ == "__main__":
     if len(sys.argv) > 2:
         fail("one folder at most")
-    write()
+    everything = Ledger()
+    write(everything)
     print(f"the page's tables: {PAGE}")
-    for file in figures(Path(sys.argv[1])) if len(sys.argv) == 2 else []:
+    for file in figures(Path(sys.argv[1]), everything) if len(sys.argv) == 2 else []:
         print(file)

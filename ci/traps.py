@@ -1,6 +1,6 @@
-"""The page of traps: the trap boxes of every chapter, written from the notebooks.
+"""Write the page of traps: the trap boxes of all chapters, collected from the notebooks.
 
-    python ci/traps.py
+python ci/traps.py
 """
 
 import re
@@ -12,14 +12,14 @@ from docutils.nodes import make_id
 
 from common import SOURCE, chapters
 
-PAGE = SOURCE / "book" / "traps_list.txt"  # included by book/traps.md; no page of its own
+PAGE = SOURCE / "book" / "traps_list.txt"  # included by book/traps.md, so not a page of its own
 BOX = r":::\{admonition\} (?:Trap: )?(?P<trap>.+)\n:class: .*\btrap\b.*\n+(?P<text>[^:\n].*)"
 PIECES = re.compile(rf"^##+ (?P<section>.+)$|^{BOX}", re.MULTILINE)
-ENOUGH = 80  # characters: a shorter first sentence seldom says what goes wrong, so the next one comes with it
+ENOUGH = 80  # characters: a shorter first sentence seldom says what goes wrong, so the next one is added
 
 
 def beginning(text: str) -> str:
-    """The first sentence of a text, or the first two or three if it is short."""
+    """Return the first sentence of a text, or the first two or three if it is short."""
     said = ""
     for sentence in re.split(r"(?<=[.!?])\s+", text):
         said = f"{said} {sentence}".strip()
@@ -29,7 +29,7 @@ def beginning(text: str) -> str:
 
 
 def boxes(chapter: Path) -> Iterator[tuple[str, str, str]]:
-    """(title, beginning, section it stands in) of each trap box of a chapter."""
+    """Yield title, beginning and section of each trap box of a chapter."""
     cells = nbformat.read(chapter, as_version=4).cells
     section = ""
     for found in PIECES.finditer("\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")):
@@ -39,7 +39,7 @@ def boxes(chapter: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def lines() -> Iterator[str]:
-    """The list as Markdown: a heading for each chapter, an entry for each box."""
+    """Yield the list as Markdown: a heading per chapter, an entry per box."""
     for chapter in chapters():
         title = nbformat.read(chapter, as_version=4).cells[0].source.split("\n")[0].removeprefix("# ")
         yield f"\n## {int(title[:2])}. {title[3:]}\n"
@@ -50,7 +50,7 @@ def lines() -> Iterator[str]:
 
 
 def write() -> None:
-    """Write the list where the staged book has its pages."""
+    """Write the list beside the pages of the staged book."""
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text("\n".join(lines()) + "\n", encoding="utf-8")
 

@@ -1,7 +1,7 @@
-"""The chapters with every cell twice, for nbval: whoever runs a page again in the same kernel sees the same.
+"""Double every chapter for nbval, so that running a page a second time in the same kernel is tested too.
 
-    python ci/twice.py            # every chapter, into _build/twice
-    python ci/twice.py 01 15      # these
+python ci/twice.py            # every chapter, into _build/twice
+python ci/twice.py 01 15      # these
 """
 
 import copy
@@ -18,7 +18,7 @@ TWICE = BUILD / "twice"
 
 
 def write(numbers: list[str] | None = None) -> list[Path]:
-    """Write the doubled chapters and return them. Checked cells keep their stored outputs, both times."""
+    """Write the doubled chapters and return their paths. Checked cells keep their stored outputs in both halves."""
     shutil.rmtree(TWICE, ignore_errors=True)
     TWICE.mkdir(parents=True)
     files = []

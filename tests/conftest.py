@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from astlib import data
+from astlib import paths
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -19,7 +19,7 @@ def pytest_terminal_summary(terminalreporter):
 @pytest.fixture(scope="session")
 def esc50_root() -> Path:
     """Folder of the real ESC-50."""
-    root = data.find("esc50")
+    root = paths.find_data("esc50")
     if root is None:
         pytest.skip("ESC-50 not found: set ASTLIB_DATA")
     return root

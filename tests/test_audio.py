@@ -13,7 +13,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from astlib.audio import SUFFIXES, AudioError, decode, load, resample, seconds
+from astlib.audio import SUFFIXES, decode, load, resample, seconds
+from astlib.errors import AudioError
 
 KINDS = {
     "wav": {},
@@ -287,9 +288,7 @@ def test_what_the_system_refuses(tmp_path, monkeypatch, error):
         load(path)
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may read every file"
-)
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may read every file")
 def test_a_file_without_permission(tmp_path):
     path = write(tmp_path, "wav", sound())
     path.chmod(0)

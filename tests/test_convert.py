@@ -11,13 +11,12 @@ from transformers import ASTFeatureExtractor, ASTForAudioClassification, pipelin
 import astlib
 from astlib import audio, convert
 from astlib.data import ESC50, Synthetic
+from astlib.networks import open_model
 from astlib.predict import predict
 from astlib.recipes import RECIPES
-from astlib.start import build_model
+from astlib.train import build_model
 
-TINY = astlib.ASTConfig(
-    label_dim=6, fstride=16, tstride=16, input_fdim=48, input_tdim=64, model_size="tiny224"
-)
+TINY = astlib.ASTConfig(label_dim=6, fstride=16, tstride=16, input_fdim=48, input_tdim=64, model_size="tiny224")
 SETTINGS = [  # size, stride, mels, frames: few frames keep the base networks quick
     ("tiny224", 16, 128, 128), ("tiny224", 10, 128, 100), ("base384", 16, 48, 64), ("base384", 10, 36, 56),
 ]  # fmt: skip
@@ -47,7 +46,7 @@ def noise(cfg, clips=2):
 
 
 def difference(a, b):
-    """The largest difference as a share of the largest value."""
+    """The largest difference as a fraction of the largest value."""
     return ((a - b).abs().max() / b.abs().max()).item()
 
 
@@ -271,6 +270,14 @@ def test_a_broken_file_is_named(original, tmp_path, content):
         convert.load_original(path, TINY)
 
 
+def test_a_checkpoint_of_another_width_is_named(original, tmp_path):
+    state = torch.load(original[1], weights_only=True)
+    state["module.mlp_head.1.weight"] = torch.zeros(6, 100)
+    torch.save(state, tmp_path / "narrow.pth")
+    with pytest.raises(ValueError, match=r"narrow\.pth has tokens of width 100; astlib knows \[192, 384, 768, 1024\]"):
+        convert.load_original(tmp_path / "narrow.pth")
+
+
 def test_a_list_is_no_checkpoint(tmp_path):
     torch.save([1, 2, 3], tmp_path / "list.pth")
     with pytest.raises(ValueError, match="list.pth"):
@@ -320,7 +327,7 @@ def test_training_starts_from_any_released_model_on_any_grid(tmp_path, monkeypat
     else:
         init = str(tmp_path / "saved")
         shake(astlib.AST(cfg)).save_pretrained(init)
-    source = convert.open_model(init)
+    source = open_model(init)
     recipe = RECIPES["esc50-p"].replace(
         init=init, model_size="tiny224", **{"fstride": 16, "tstride": 16, "input_fdim": cfg.input_fdim,
                                             "input_tdim": cfg.input_tdim, **changes}
@@ -334,11 +341,11 @@ def test_training_starts_from_any_released_model_on_any_grid(tmp_path, monkeypat
 def test_what_is_no_model_is_said_in_words(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(FileNotFoundError, match="no checkpoint at nothing.pth"):
-        convert.open_model("nothing.pth")
+        open_model("nothing.pth")
     with pytest.raises(FileNotFoundError, match="no model at"):
-        convert.open_model(tmp_path)
+        open_model(tmp_path)
     with pytest.raises(FileNotFoundError, match="hub did not give it.*Download it elsewhere"):
-        convert.open_model("MIT/no-such-model")
+        open_model("MIT/no-such-model")
 
 
 # --- a Hugging Face folder
@@ -403,7 +410,7 @@ def test_a_saved_folder_is_the_same_model_again_and_holds_nothing_else(embedded)
     assert sorted(path.name for path in folder.iterdir()) == [
         "config.json", "model.safetensors", "preprocessor_config.json"
     ]  # fmt: skip
-    again = convert.open_model(folder)
+    again = open_model(folder)
     assert again.cfg == model.cfg
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True))
 

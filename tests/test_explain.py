@@ -22,7 +22,7 @@ GRIDS = {
 
 
 def network(cfg, seed=0):
-    """Random weights that are not at their initial values: there, biases are zero and the shares nearly even."""
+    """Random weights that are not at their initial values: there, biases are zero and attention nearly uniform."""
     torch.manual_seed(seed)
     ast = astlib.AST(cfg)
     with torch.no_grad():
@@ -41,7 +41,7 @@ def noise(cfg, clips=2, seed=3):
 
 @pytest.mark.parametrize("cfg", GRIDS.values(), ids=GRIDS)
 def test_maps_times_values_are_what_every_block_adds(cfg):
-    """The claim of a map: these shares of these values, through `proj`, are the attention's output."""
+    """The claim of a map: the values weighted by it, through `proj`, are the attention's output."""
     ast, mel, inside = network(cfg), noise(cfg), []
     for block in ast.blocks:
         block.attn.register_forward_hook(lambda _, inputs, result: inside.append((inputs[0], result)))
@@ -53,7 +53,7 @@ def test_maps_times_values_are_what_every_block_adds(cfg):
     tokens = cfg.prefix_tokens + f * t
     assert maps.shape == (2, 12, cfg.heads, tokens, tokens) and not maps.requires_grad
     torch.testing.assert_close(maps.sum(dim=-1), torch.ones(2, 12, cfg.heads, tokens))
-    assert maps.min() >= 0 and maps.std() > 0.1 / tokens, "nearly even shares would agree with anything"
+    assert maps.min() >= 0 and maps.std() > 0.1 / tokens, "nearly uniform weights would agree with anything"
     for layer, (block, (normed, result)) in enumerate(zip(ast.blocks, seen, strict=True)):
         values = block.attn.qkv(normed)[..., 2 * cfg.dim :]  # rows q, k, v
         values = values.reshape(2, tokens, cfg.heads, 64).transpose(1, 2)
@@ -116,7 +116,7 @@ def test_rollout_is_the_product_written_out():
 
 @given(st.integers(1, 12), st.integers(1, 4), st.integers(2, 9), st.integers(0, 99))
 @settings(max_examples=25, deadline=None)
-def test_rollout_gives_shares_and_does_not_care_in_which_order_tokens_stand(layers, heads, tokens, seed):
+def test_rows_of_a_rollout_sum_to_one_whatever_the_order_of_the_tokens(layers, heads, tokens, seed):
     maps = random_maps(layers, heads, tokens, seed)
     result = explain.rollout(maps)
     assert result.min() >= 0
@@ -126,7 +126,7 @@ def test_rollout_gives_shares_and_does_not_care_in_which_order_tokens_stand(laye
 
 
 def test_rollout_of_extremes():
-    """Whoever looks at himself stays himself; with even shares, half of what is left is spread in every layer."""
+    """A token that attends only to itself stays itself; uniform weights spread half of the rest in every layer."""
     eye = torch.eye(5).expand(1, 12, 3, 5, 5)
     torch.testing.assert_close(explain.rollout(eye), torch.eye(5)[None])
     stays = 0.5**12

@@ -243,11 +243,11 @@ def test_the_same_on_a_gpu(clips):
 @pytest.mark.parametrize(
     ("waveforms", "message"),
     [
-        (torch.zeros(399), "at least 400 samples.*got 399"),
-        (torch.zeros(16_000, 2), "got 2. Is time the last axis"),
-        (torch.zeros(1, 2, 16_000), r"\(batch, samples\) or \(samples,\), got \(1, 2, 16000\)"),
-        (torch.zeros(()), r"got \(\)"),
-        (torch.zeros(0, 16_000), r"got \(0, 16000\)"),
+        (torch.zeros(399), "at least 400 samples.*found 399"),
+        (torch.zeros(16_000, 2), "found 2. Is time the last axis"),
+        (torch.zeros(1, 2, 16_000), r"\(batch, samples\) or \(samples,\); found \(1, 2, 16000\)"),
+        (torch.zeros(()), r"found \(\)"),
+        (torch.zeros(0, 16_000), r"found \(0, 16000\)"),
         (torch.zeros(16_000, dtype=torch.int16), "torch.int16.*32768"),
         (torch.zeros(16_000, dtype=torch.complex64), "complex64"),
         (np.zeros(16_000, np.float32), "ndarray.*from_numpy"),
@@ -263,10 +263,10 @@ def test_wrong_waveforms(waveforms, message):
 @pytest.mark.parametrize(
     ("lengths", "message"),
     [
-        (torch.tensor([4000]), r"2 integers, one a clip, got torch.int64 \(1,\)"),
+        (torch.tensor([4000]), r"2 integers, one per clip; found torch.int64 \(1,\)"),
         (torch.tensor([4000.0, 4000.0]), "integers.*float32"),
         (torch.tensor([4000, 4001]), "4001 samples, but the batch has only 4000"),
-        (torch.tensor([4000, 399]), "at least 400 samples a clip.*says 399"),
+        (torch.tensor([4000, 399]), "at least 400 samples per clip.*says 399"),
     ],
 )
 def test_wrong_lengths(lengths, message):

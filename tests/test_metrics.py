@@ -159,10 +159,10 @@ def test_wilson_is_scipys(clips, data):
     assert metrics.wilson(right / clips, clips) == pytest.approx(tuple(expected), abs=1e-12)
 
 
-@pytest.mark.parametrize(("share", "clips"), [(81.5, 400), (-0.1, 400), (0.5, 0), (math.nan, 400)])
-def test_wilson_wants_a_share(share, clips):
-    with pytest.raises(ValueError, match="expected a share from 0 to 1"):
-        metrics.wilson(share, clips)
+@pytest.mark.parametrize(("fraction", "clips"), [(81.5, 400), (-0.1, 400), (0.5, 0), (math.nan, 400)])
+def test_wilson_wants_a_fraction(fraction, clips):
+    with pytest.raises(ValueError, match="expected a fraction from 0 to 1"):
+        metrics.wilson(fraction, clips)
 
 
 @pytest.mark.parametrize("name", ["accuracy", "mean_average_precision", "mean_auc"])
@@ -279,7 +279,7 @@ def test_mcnemar_of_thousands_of_clips_does_not_overflow():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"groups": [0] * 4}, "two different ones or more; got 4 clips in 1 groups"),
+        ({"groups": [0] * 4}, "two different ones or more; found 4 clips in 1 groups"),
         ({"groups": [0, 1]}, "a group for each of 4 clips"),
         ({"n": 0}, "n must be 1 or more"),
         ({"targets": np.zeros((4, 2)), "metric": metrics.mean_auc}, "nothing to put an interval around"),
@@ -295,5 +295,5 @@ def test_bootstrap_errors_explain(change, message):
 def test_two_models_must_have_scored_the_same_clips():
     targets = np.eye(2)[[0, 1, 0]]
     for function in (metrics.mcnemar, lambda *scores: metrics.paired_bootstrap(*scores, metrics.accuracy)):
-        with pytest.raises(ValueError, match=r"got \(3, 2\) and \(2, 2\)"):
+        with pytest.raises(ValueError, match=r"found \(3, 2\) and \(2, 2\)"):
             function(targets, targets, targets[:2])

@@ -8,7 +8,8 @@ import torch
 from astlib.data import DATASETS, Synthetic
 from astlib.frontend import LogMel, pad_or_cut
 from astlib.ledger import original_logs
-from astlib.recipes import PAPER, RECIPES, Recipe, describe
+from astlib.recipes import PAPER, RECIPES, Recipe
+from astlib.sources import describe
 
 LOGS = original_logs()["runs"]
 
@@ -79,11 +80,28 @@ def test_data_sets_of_all_recipes_exist():
     assert {recipe.dataset for recipe in RECIPES.values()} <= set(DATASETS)
 
 
-@pytest.mark.parametrize("change", [
-    {"loss": "mse"}, {"metric": "f1"}, {"selection": "luck"}, {"epochs": 0}, {"epochs": 2.0}, {"lr": 0}, {"lr": "1"},
-    {"betas": 0.9}, {"balanced": 1}, {"average": (3, 2)}, {"average": (20, 26)}, {"selection": "average"},
-    {"mixup": 3}, {"freqm": -1}, {"seed": -1}, {"decay_every": 0}, {"position": "guess"},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loss": "mse"},
+        {"metric": "f1"},
+        {"selection": "luck"},
+        {"epochs": 0},
+        {"epochs": 2.0},
+        {"lr": 0},
+        {"lr": "1"},
+        {"betas": 0.9},
+        {"balanced": 1},
+        {"average": (3, 2)},
+        {"average": (20, 26)},
+        {"selection": "average"},
+        {"mixup": 3},
+        {"freqm": -1},
+        {"seed": -1},
+        {"decay_every": 0},
+        {"position": "guess"},
+    ],
+)
 def test_values_that_make_no_sense_are_refused(change):
     with pytest.raises(ValueError, match="found|needs"):
         RECIPES["esc50"].replace(**change)

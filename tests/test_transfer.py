@@ -8,13 +8,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 import astlib
-from astlib import transfer
-from astlib.transfer import WeightsNotFound, adapt_position_embedding, from_vit
+from astlib import paths, transfer
+from astlib.errors import WeightsNotFound
+from astlib.transfer import adapt_position_embedding, from_vit
 
 # A spectrogram of 224 frames and 224 mels without overlap has the grid of ViT's pictures.
-SQUARE = astlib.ASTConfig(
-    label_dim=7, fstride=16, tstride=16, input_fdim=224, input_tdim=224, model_size="tiny224"
-)
+SQUARE = astlib.ASTConfig(label_dim=7, fstride=16, tstride=16, input_fdim=224, input_tdim=224, model_size="tiny224")
 SHORT = SQUARE.replace(input_fdim=128, input_tdim=128)
 
 
@@ -290,9 +289,7 @@ def sounding():
 def test_adapting_to_the_same_grid_changes_nothing(sounding):
     same = transfer.adapt(sounding, sounding.cfg)
     assert same is not sounding
-    for (name, before), after in zip(
-        sounding.state_dict().items(), same.state_dict().values(), strict=True
-    ):
+    for (name, before), after in zip(sounding.state_dict().items(), same.state_dict().values(), strict=True):
         assert torch.equal(before, after), name
 
 
@@ -409,4 +406,4 @@ def test_the_hub_is_asked_for_what_is_not_here(folders, monkeypatch):
 def test_finding_needs_no_home_cache_variable(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.delenv("ASTLIB_WEIGHTS", raising=False)
-    assert [folder.parts[-3:] for folder in transfer.weight_folders()] == [(".cache", "astlib", "weights")]
+    assert [folder.parts[-3:] for folder in paths.weight_folders()] == [(".cache", "astlib", "weights")]

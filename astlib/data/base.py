@@ -2,48 +2,63 @@
 
 Chapter: notebooks/06_data_and_augmentation.ipynb
 
-A data set decodes sound and stops there. Everything after that, mixup included, is batched tensor work on the device.
+A data set decodes sound and does nothing else. Everything after that, mixup included, is batched tensor work on the
+device.
 
-The largest one has two million clips, so what is kept of each clip is a few bytes in a few long arrays. Workers of a
-loader then share those arrays; a Python object for each clip would be copied into every one of them, because merely
-looking at an object counts its references and writes to its page.
+The largest data set has two million clips, so a few bytes are kept per clip, in a few long arrays. The workers of a
+loader share these arrays. One Python object per clip would be copied into every worker, because even reading an object
+changes its reference count and so writes to its page of memory.
 """
 
 import copy
 import difflib
 import hashlib
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from .. import audio
-from ..audio import AudioError
-from .report import Report
-from .targets import Targets
+from ..errors import AudioError, DataIncomplete, InvalidInput
+from .batch import Item, guarded
+from .report import Problem, Report
+from .targets import Integers, Targets
 
-SPLITS = ("train", "test", "all")
-SHORTEST = 400  # samples, 25 ms: the log-mel has no frame of a shorter clip
+Split = Literal["train", "validation", "test", "all"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+Part = Literal["train", "validation", "test"]  # what one clip is for
+FOLD_COUNT = 5  # of data sets that are divided for cross-validation
+CLIP_SUFFIXES = (".ogg", ".flac", ".wav")  # of known data sets; of two files for one clip, the later suffix counts
 
 
-class AudioDataset(Dataset):
-    """Clips of sound with targets. A data set of its own defines `read` and `fingerprint`, and `seconds` if it can.
+class AudioDataset(Dataset[Item]):
+    """Clips of sound with targets. A subclass defines `read` and `fingerprint`, and `seconds` if it can be fast.
+
+    Args:
+        labels: names of the classes, in the order of the target's columns.
+        names: one per clip.
+        targets: the labels of every clip; or `(clips, classes)` of zeros and ones.
+        folds: one number per clip, or None if the data set has no folds.
+        sources: one per clip, whatever `read` needs to make its waveform.
+        report: which clips should be there and are missing; None if nothing is missing.
 
     Attributes:
         name: of the data set, for records.
-        labels: names of the classes, in the order of the target's columns.
-        multi_label: False where every clip has exactly one label.
+        labels: as given.
+        multi_label: False if every clip has exactly one label.
         rate: 16 000 Hz, always.
-        is_synthetic: True where the sounds are made in code and stand in for recordings.
-        names: one per clip, stable over runs and machines, such as "1-100032-A-0"; a list or an array.
+        is_synthetic: True if the sounds are made in code and stand in for recordings.
+        names: one per clip, the same in every run and on every machine, such as "1-100032-A-0"; a list or an array.
         classes: the labels of every clip.
-        folds: one int per clip, or None where the data set has no folds.
-        sources: one per clip, whatever `read` needs to make its waveform.
-        report: what should be there and is known to be missing. `check` makes one that has decoded every clip.
+        folds: as given.
+        sources: as given.
+        report: what is known to be missing. `check` returns one for which every clip was decoded.
     """
 
     name: str
@@ -51,7 +66,15 @@ class AudioDataset(Dataset):
     is_synthetic = False
     rate = 16_000
 
-    def __init__(self, labels: list[str], names, targets: Targets | Tensor, folds, sources, report=None):
+    def __init__(
+        self,
+        labels: list[str],
+        names: Sequence[str] | NDArray[np.str_],
+        targets: Targets | Tensor,
+        folds: Sequence[int] | None,
+        sources: Sequence[Any] | NDArray[Any],
+        report: Report | None = None,
+    ) -> None:
         self.labels, self.names, self.folds, self.sources = labels, names, folds, sources
         self.classes = targets if isinstance(targets, Targets) else Targets.from_dense(targets)
         self.report = Report(self.name, len(names)) if report is None else report
@@ -59,21 +82,48 @@ class AudioDataset(Dataset):
         self._clips: list[Tensor | AudioError] | None = None
         self._hash: str | None = None
 
-    def read(self, source) -> Tensor:
-        """One clip as (samples,) float32 in [-1, 1] at 16 kHz. Raises AudioError."""
+    def read(self, source: Any) -> Tensor:
+        """Decode one clip.
+
+        Args:
+            source: one of `sources`.
+
+        Returns:
+            `(samples,)` float32 in [-1, 1] at 16 kHz.
+
+        Raises:
+            AudioError: the clip cannot be used.
+        """
         raise NotImplementedError
 
-    def fingerprint(self, source) -> bytes:
-        """Bytes that change when the sound of a clip changes."""
+    def fingerprint(self, source: Any) -> bytes:
+        """Return bytes that change when the sound of a clip changes.
+
+        Args:
+            source: one of `sources`.
+
+        Returns:
+            The bytes of its file, or a description of how it is made.
+        """
         raise NotImplementedError
 
-    def seconds(self, source) -> float:
-        """How long one clip is. Raises AudioError. Sets of files read the header alone."""
+    def seconds(self, source: Any) -> float:
+        """Measure how long one clip is. Data sets of files read the header only.
+
+        Args:
+            source: one of `sources`.
+
+        Returns:
+            Seconds.
+
+        Raises:
+            AudioError: the clip cannot be read.
+        """
         return len(self.read(source)) / self.rate
 
     @property
     def targets(self) -> Tensor:
-        """(clips, classes) float32, one-hot or multi-hot. Raises ValueError where that is more than 2 GB."""
+        """`(clips, classes)` float32, one-hot or multi-hot. Raises InvalidInput if that is more than 2 GB."""
         if self._dense is None:
             self._dense = self.classes.dense()
         return self._dense
@@ -81,40 +131,79 @@ class AudioDataset(Dataset):
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, i: int) -> dict:
-        """{"waveform": (samples,) float32, "target": (classes,) float32, "index": int}. Raises AudioError."""
+    def __getitem__(self, i: int) -> Item:
+        """Return one clip with its target and its number. Raises AudioError if it cannot be used."""
         return {"waveform": self.waveform(i), "target": self.classes[i], "index": range(len(self))[i]}
 
     def waveform(self, i: int) -> Tensor:
-        """(samples,) float32 in [-1, 1]: from memory after `preload`, else decoded now. Raises AudioError."""
+        """Decode one clip, or take it from memory after `preload`.
+
+        Args:
+            i: number of the clip.
+
+        Returns:
+            `(samples,)` float32 in [-1, 1] at 16 kHz.
+
+        Raises:
+            AudioError: the clip cannot be used.
+        """
         if self._clips is None:
             return self.read(self.sources[i])
-        if isinstance(self._clips[i], AudioError):
-            raise self._clips[i].with_traceback(None)
-        return self._clips[i]
+        clip = self._clips[i]
+        if isinstance(clip, AudioError):
+            raise clip.with_traceback(None)
+        return clip
 
-    def preload(self, progress: bool = True) -> "AudioDataset":
-        """Decode every clip once and keep it: 64 kB a second of sound. Forked workers share the memory.
+    def preload(self, progress: bool = True) -> Self:
+        """Decode every clip once and keep it in memory: 64 kB per second of sound, shared by forked workers.
 
-        A clip that cannot be decoded stops nothing here; `waveform` raises its AudioError.
+        A clip that cannot be decoded does not stop this; `waveform` raises its AudioError.
+
+        Args:
+            progress: show a progress bar.
+
+        Returns:
+            This data set.
         """
         if self._clips is None:
             sources = tqdm(self.sources, desc=f"decoding {self.name}", unit="clip", disable=not progress)
             self._clips = [self._read_or_error(source) for source in sources]
         return self
 
-    def _read_or_error(self, source) -> Tensor | AudioError:
+    def estimated_bytes(self, most: int = 1000) -> int:
+        """Estimate how much memory `preload` takes, from the lengths of clips spread evenly over the data set.
+
+        Args:
+            most: number of clips to look at; in a smaller data set, all of them.
+
+        Returns:
+            Bytes.
+        """
+        rows = np.unique(np.linspace(0, len(self) - 1, min(most, len(self))).astype(int))
+        seconds = self.select(rows=rows).durations()
+        known = seconds[~np.isnan(seconds)]
+        return int(4 * self.rate * len(self) * known.mean()) if len(known) else 0
+
+    def _read_or_error(self, source: Any) -> Tensor | AudioError:
         try:
             return self.read(source)
         except AudioError as error:
             return error
 
     def counts(self) -> dict[str, int]:
-        """Clips of each label."""
+        """Count the clips of each label.
+
+        Returns:
+            The number of clips by label, in the order of `labels`.
+        """
         return dict(zip(self.labels, self.classes.counts().tolist(), strict=True))
 
-    def durations(self) -> np.ndarray:
-        """(clips,) float64 in seconds, NaN where a clip cannot be read. Headers are believed where there are any."""
+    def durations(self) -> NDArray[np.float64]:
+        """Measure how long the clips are, by their headers where there are any.
+
+        Returns:
+            `(clips,)` float64 in seconds, NaN for a clip that cannot be read.
+        """
         seconds = np.full(len(self), np.nan)
         for i, source in enumerate(self.sources):
             try:
@@ -124,86 +213,101 @@ class AudioDataset(Dataset):
         return seconds
 
     def check(self, progress: bool = True, workers: int = 0) -> Report:
-        """Decode every clip and list what cannot be used, with what is known to be missing.
-
-        workers: processes that decode; 0 decodes here.
-        """
-        report = copy.copy(self.report)
-        report.problems, report.file = dict(report.problems), None
-        loader = DataLoader(Loadable(self), batch_size=8, collate_fn=_problems, num_workers=workers)
-        with tqdm(total=len(self), desc=f"checking {self.name}", unit="clip", disable=not progress) as bar:
-            for size, problems in loader:
-                report.problems.update({str(self.names[i]): (kind, reason) for i, kind, reason in problems})
-                bar.update(size)
-        return report
-
-    def select(self, labels=None, folds=None, limit_per_class: int | None = None, rows=None) -> "AudioDataset":
-        """A smaller data set: clips of a few classes, or of some folds, or the first few of each class.
+        """Decode every clip and report those that cannot be used, together with those known to be missing.
 
         Args:
-            labels: names to keep; the new targets have one column for each, in the order given here. A clip
-                stays if it has at least one of them.
-            folds: numbers to keep, or one number.
-            limit_per_class: a clip stays while one of its classes has fewer clips than that.
-            rows: numbers of the clips to choose from, in the order wanted.
+            progress: show a progress bar.
+            workers: processes that decode; 0 decodes in this process.
 
         Returns:
-            A data set of the same kind, clips in the same order. What was preloaded stays in memory once.
+            A new report.
+        """
+        report = self.report.copy()
+        loader = DataLoader(Loadable(self), batch_size=8, collate_fn=_problems, num_workers=workers)
+        with tqdm(total=len(self), desc=f"checking {self.name}", unit="clip", disable=not progress) as bar:
+            for problems in loader:
+                report.update(problem for problem in problems if problem is not None)
+                bar.update(len(problems))
+        return report
+
+    def select(
+        self,
+        labels: str | Iterable[str] | None = None,
+        folds: int | Integers | None = None,
+        limit_per_class: int | None = None,
+        rows: Integers | None = None,
+    ) -> Self:
+        """Choose clips: of some classes, of some folds, or the first few of each class.
+
+        Args:
+            labels: one label or several. A clip stays if it has at least one of them; the new targets have one column
+                per label, in the order given here.
+            folds: one fold or several. A clip stays if its fold is among them.
+            limit_per_class: a clip stays as long as one of its classes has fewer clips than this.
+            rows: numbers of the clips to choose from, in the wanted order.
+
+        Returns:
+            A data set of the same kind, clips in the same order. It shares preloaded clips with this one.
 
         Raises:
-            ValueError: a label or a clip that the data set does not have, or nothing left.
+            InvalidInput: a label or a clip that the data set does not have, or no clip is left.
         """
+        if isinstance(labels, str):
+            labels = [labels]  # a string is one label, not a list of letters
         labels = None if labels is None else list(dict.fromkeys(labels))
-        everything = np.arange(len(self))
-        rows = everything if rows is None else np.asarray(rows, np.int64 if len(rows) == 0 else None)
-        if rows.ndim != 1 or rows.dtype.kind not in "iu" or not np.isin(rows, everything).all():
-            raise ValueError(f"rows must be numbers of clips, 0 to {len(self) - 1}, in one list or array")
-        if folds is not None:
-            if self.folds is None:
-                raise ValueError(f"{self.name} has no folds")
-            rows = rows[np.isin(np.asarray(self.folds)[rows], folds)]
-        classes = self.classes.take(rows)
+        numbers = None if folds is None else np.atleast_1d(folds).tolist()
+        chosen = self._chosen(rows, numbers)
+        classes = self.classes.take(chosen)
         if labels is not None:
             classes = self._columns(classes, labels)
-        keep = np.ones(len(rows), bool)
+        keep = np.ones(len(chosen), bool)
         if labels is not None or limit_per_class is not None:
-            # The first few clips of a class all stay, whatever their other labels are, and count for those too.
-            owners, order = classes.rows(), np.argsort(classes.columns, kind="stable")
-            starts = np.concatenate([[0], np.cumsum(classes.counts())])[classes.columns[order]]
-            place_in_class = np.arange(len(order)) - starts
-            first = order if limit_per_class is None else order[place_in_class < limit_per_class]
-            keep[:] = False
-            keep[owners[first]] = True
-        rows = rows[keep]
-        if not len(rows):
-            wanted = {"labels": labels, "folds": None if folds is None else np.atleast_1d(folds).tolist()}
-            found = ", ".join(f"{what} {value}" for what, value in wanted.items() if value is not None)
-            raise ValueError(f"nothing of {self.name} is left{found and f' with {found}'}")
+            keep = _first_of_each_class(classes, limit_per_class)
+        chosen = chosen[keep]
+        if not len(chosen):
+            wanted = (("labels", labels), ("folds", numbers))
+            found = ", ".join(f"{what} {value}" for what, value in wanted if value is not None)
+            raise InvalidInput(f"nothing of {self.name} is left{found and f' with {found}'}")
         part = copy.copy(self)
         part.labels = self.labels if labels is None else labels
         part.classes, part._dense, part._hash = classes.take(np.flatnonzero(keep)), None, None
-        part.report = Report(self.name, len(rows))  # nobody asked for what is missing elsewhere
+        part.report = Report(self.name, len(chosen))  # what is missing elsewhere does not concern this selection
         for field in ("names", "folds", "sources", "_clips"):
-            setattr(part, field, _take(getattr(self, field), rows))
+            setattr(part, field, _take(getattr(self, field), chosen))
         return part
 
+    def _chosen(self, rows: Integers | None, folds: list[int] | None) -> NDArray[np.integer[Any]]:
+        """Numbers of the clips that are among `rows` and in one of these folds."""
+        everything = np.arange(len(self))
+        chosen = everything if rows is None else np.asarray(rows, np.int64 if len(rows) == 0 else None)
+        if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not np.isin(chosen, everything).all():
+            raise InvalidInput(f"rows must be numbers of clips, 0 to {len(self) - 1}, in one list or array")
+        if folds is None:
+            return chosen
+        if self.folds is None:
+            raise InvalidInput(f"{self.name} has no folds")
+        return chosen[np.isin(np.asarray(self.folds)[chosen], folds)]
+
     def _columns(self, classes: Targets, labels: list[str]) -> Targets:
-        """The same clips with a column for each of these labels."""
+        """The same clips with one column for each of these labels."""
         places = {label: i for i, label in enumerate(self.labels)}
         unknown = [label for label in labels if label not in places]
         if unknown:
             near = difflib.get_close_matches(str(unknown[0]), self.labels) or self.labels[:5]
-            raise ValueError(f"{self.name} has no label {unknown[0]!r}. Did you mean: {', '.join(near)}?")
+            raise InvalidInput(f"{self.name} has no label {unknown[0]!r}. Did you mean: {', '.join(near)}?")
         new = np.full(len(self.labels), -1)
         new[[places[label] for label in labels]] = np.arange(len(labels))
         columns = new[classes.columns]
         return Targets.from_pairs(classes.rows()[columns >= 0], columns[columns >= 0], len(classes), len(labels))
 
     def manifest_hash(self) -> str:
-        """ "sha256:..." over labels, names, targets, folds and the content of every clip, in order.
+        """Hash labels, names, targets, folds and the content of every clip, in order.
 
-        It tells two data sets apart that look alike: another copy, another encoding, a file too few.
-        Computed once; files that change afterwards are not noticed.
+        It distinguishes data sets that look alike: another copy, another encoding, a missing file. It is computed once;
+        files that change afterwards are not noticed.
+
+        Returns:
+            "sha256:" and 64 hexadecimal digits.
         """
         if self._hash is None:
             digest = hashlib.sha256(repr((self.name, self.labels)).encode())
@@ -222,101 +326,107 @@ class AudioDataset(Dataset):
 class SoundFiles(AudioDataset):
     """A data set whose sources are paths of sound files."""
 
-    def read(self, source: str | os.PathLike) -> Tensor:
+    def read(self, source: str | os.PathLike[str]) -> Tensor:
+        """Decode a sound file: `(samples,)` float32 in [-1, 1] at 16 kHz. Raises AudioError if it cannot be used."""
         return audio.load(source, self.rate)
 
-    def fingerprint(self, source: str | os.PathLike) -> bytes:
+    def fingerprint(self, source: str | os.PathLike[str]) -> bytes:
+        """Return the bytes of a file."""
         return Path(source).read_bytes()
 
-    def seconds(self, source: str | os.PathLike) -> float:
+    def seconds(self, source: str | os.PathLike[str]) -> float:
+        """Measure how long a sound file is, by its header. Raises AudioError if it cannot be read."""
         return audio.seconds(source)
 
 
-def _take(values, rows: np.ndarray):
+def _first_of_each_class(classes: Targets, limit: int | None) -> NDArray[np.bool_]:
+    """`(clips,)`: whether a clip is one of the first `limit` of one of its classes; None: whether it has a class.
+
+    The first clips of a class all stay, whatever other labels they have, and they count for those labels too.
+    """
+    owners, order = classes.rows(), np.argsort(classes.columns, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(classes.counts())])[classes.columns[order]]
+    place_in_class = np.arange(len(order)) - starts
+    first = order if limit is None else order[place_in_class < limit]
+    keep = np.zeros(len(classes), bool)
+    keep[owners[first]] = True
+    return keep
+
+
+def _take(values: Any, rows: NDArray[np.integer[Any]]) -> Any:
     """These rows of an array, of another sequence as a list, or of None."""
     if values is None or isinstance(values, np.ndarray):
         return None if values is None else values[rows]
     return [values[i] for i in rows.tolist()]
 
 
-class Loadable(Dataset):
-    """What loaders iterate: a data set whose bad clips do not stop a run.
+class Loadable(Dataset[Item]):
+    """A data set as loaders iterate over it: clips that cannot be used do not stop a run.
 
-    An item has, besides what the data set gives, "problem": None or (kind, reason). A clip that cannot be used is
-    25 ms of silence, and `collate` marks it as not usable.
+    Such a clip becomes 25 ms of silence with its problem, and `collate` marks it as not usable.
+
+    Args:
+        dataset: the data set.
     """
 
-    def __init__(self, dataset: AudioDataset):
+    def __init__(self, dataset: AudioDataset) -> None:
         self.dataset = dataset
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, i: int) -> dict:
+    def __getitem__(self, i: int) -> Item:
         dataset = self.dataset
         return guarded(lambda: dataset[i], str(dataset.names[i]), dataset.classes[i], range(len(self))[i])
 
 
-def guarded(make, name: str, target: Tensor, index: int) -> dict:
-    """What `make` makes, an item, with "problem": None; or silence and (kind, reason) where it raises AudioError.
+def folds_of(fold: int, split: Split) -> list[int]:
+    """List the folds of a split in cross-validation: one fold is the test fold, the others are for training.
 
-    A clip without a single frame counts as empty.
-    """
-    try:
-        item = make()
-        samples = len(item["waveform"])
-        if samples < SHORTEST:
-            raise AudioError(f"{name}: has {samples} samples, less than the {SHORTEST} of 25 ms. Leave it out", "empty")
-        return {**item, "problem": None}
-    except AudioError as error:
-        problem = (error.kind, str(error))
-        return {"waveform": torch.zeros(SHORTEST), "target": target, "index": index, "problem": problem}
-
-
-def folds_of(fold: int, split: str, folds: int = 5) -> list[int]:
-    """Folds of a split in cross-validation: fold `fold` is the test fold, the others are for training."""
-    everything = list(range(1, folds + 1))
-    if split not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
-    if fold not in everything:
-        raise ValueError(f"fold must be 1 to {folds}, got {fold!r}")
-    return {"train": [f for f in everything if f != fold], "test": [fold], "all": everything}[split]
-
-
-def collate(items: list[dict]) -> dict:
-    """Items of an AudioDataset or a Loadable to one batch.
+    Args:
+        fold: the test fold, 1 to 5.
+        split: "train", "test" or "all"; with folds there is no separate validation part.
 
     Returns:
-        {"waveforms": (batch, samples) float32, zero padded to the longest clip, "lengths": (batch,) int64 in
-        samples, "targets": (batch, classes) float32, "index": (batch,) int64, "usable": (batch,) bool, "problems":
-        list of (index, kind, reason), empty as a rule}.
+        Numbers of folds.
+
+    Raises:
+        InvalidInput: another fold or split.
     """
-    waveforms = [item["waveform"] for item in items]
+    everything = list(range(1, FOLD_COUNT + 1))
+    if fold not in everything:
+        raise InvalidInput(f"fold must be 1 to {FOLD_COUNT}, got {fold!r}")
+    found = {"train": [f for f in everything if f != fold], "test": [fold], "all": everything}.get(split)
+    if found is None:
+        raise InvalidInput(f"split must be one of train, test, all, got {split!r}")
+    return found
+
+
+def _problems(items: list[Item]) -> list[Problem | None]:
+    return [item.get("problem") for item in items]
+
+
+def duration_stats(dataset: AudioDataset) -> dict[str, float]:
+    """Measure how long the clips are. Unreadable clips do not count.
+
+    Args:
+        dataset: any data set.
+
+    Returns:
+        count and total_hours; min, median, mean and max in seconds.
+
+    Raises:
+        DataIncomplete: not a single clip can be read.
+    """
+    seconds = dataset.durations()
+    seconds = seconds[~np.isnan(seconds)]
+    if not len(seconds):
+        raise DataIncomplete(f"no clip of {dataset.name} can be read. check() lists why")
     return {
-        "waveforms": torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True),
-        "lengths": torch.tensor([len(waveform) for waveform in waveforms]),
-        "targets": torch.stack([item["target"] for item in items]),
-        "index": torch.tensor([item["index"] for item in items]),
-        "usable": torch.tensor([item.get("problem") is None for item in items]),
-        "problems": _problems(items)[1],
+        "count": len(seconds),
+        "total_hours": float(seconds.sum()) / 3600,
+        "min": float(seconds.min()),
+        "median": float(np.median(seconds)),
+        "mean": float(seconds.mean()),
+        "max": float(seconds.max()),
     }
-
-
-def _problems(items: list[dict]) -> tuple[int, list[tuple[int, str, str]]]:
-    return len(items), [(item["index"], *item["problem"]) for item in items if item.get("problem")]
-
-
-def cache_folder() -> Path:
-    """Where downloaded data lives: astlib/data in $XDG_CACHE_HOME or ~/.cache. It need not exist."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "astlib" / "data"
-
-
-def folders(name: str) -> list[Path]:
-    """Where data set `name` is looked for, in this order: $ASTLIB_DATA, then the user's cache."""
-    chosen = os.environ.get("ASTLIB_DATA")
-    return [*([Path(chosen).expanduser() / name] if chosen else []), cache_folder() / name]
-
-
-def find(name: str) -> Path | None:
-    """The folder of a data set, if it is on this machine and not empty. Looks only; no network."""
-    return next((folder for folder in folders(name) if folder.is_dir() and any(folder.iterdir())), None)

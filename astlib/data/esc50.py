@@ -3,19 +3,19 @@
 Chapter: notebooks/09_esc50.ipynb
 
 The folds are part of the data set: clips cut from one recording are in one fold, so training and test never
-share a recording. Results count only on them.
+share a recording. Results are comparable only on these folds.
 """
 
 import csv
 import os
 from pathlib import Path
 
-from .base import SoundFiles, find, folders, folds_of
-from .report import DataNotFound
+from ..errors import DataNotFound
+from ..paths import data_folders, find_data
+from .base import CLIP_SUFFIXES, SoundFiles, Split, folds_of
 from .targets import Targets
 
-SUFFIXES = (".ogg", ".flac", ".wav")  # of two files for one clip, the later suffix counts
-HOW_TO_GET = (
+ESC50_HELP = (
     "To get it: `astlib data fetch esc50` (about 600 MB), or put the folders `audio` and `meta` of "
     "https://github.com/karolpiczak/ESC-50 into a folder `esc50` and set ASTLIB_DATA to the folder that holds it"
 )
@@ -24,8 +24,8 @@ HOW_TO_GET = (
 class ESC50(SoundFiles):
     """The official folds: `fold` is for testing, the other four for training (original: prep_esc50.py:47-87).
 
-    Labels are the `category` column in the order of `target`. Audio is matched by stem, so a copy in wav,
-    flac or ogg will do, at any rate.
+    Labels are the `category` column in the order of `target`. Files are matched by stem, so a copy in wav, flac or ogg
+    will do, at any sample rate.
 
     Args:
         root: folder with meta/esc50.csv and audio/; None looks in $ASTLIB_DATA/esc50 and the user's cache.
@@ -33,27 +33,28 @@ class ESC50(SoundFiles):
         split: "train" (1,600 clips), "test" (400) or "all" (2,000), in the order of the official file.
 
     Raises:
-        DataNotFound: no folder, no meta/esc50.csv, or clips missing; the message lists what.
+        InvalidInput: another fold or split.
+        DataNotFound: no folder, no meta/esc50.csv, or clips missing; the message says what.
     """
 
     name = "esc50"
 
-    def __init__(self, root: str | os.PathLike | None = None, fold: int = 1, split: str = "train"):
+    def __init__(self, root: str | os.PathLike[str] | None = None, fold: int = 1, split: Split = "train") -> None:
         wanted = folds_of(fold, split)
-        root = find("esc50") if root is None else Path(root)
-        if root is None:
-            looked = " and ".join(str(folder) for folder in folders("esc50"))
-            raise DataNotFound(f"ESC-50 is not on this machine (looked in {looked}). {HOW_TO_GET}")
-        rows = _rows(root)
+        folder = find_data("esc50") if root is None else Path(root)
+        if folder is None:
+            looked = " and ".join(str(place) for place in data_folders("esc50"))
+            raise DataNotFound(f"ESC-50 is not on this machine (looked in {looked}). {ESC50_HELP}")
+        rows = _rows(folder)
         labels = dict(sorted((target, category) for _, _, target, category in rows))
         rows = [row for row in rows if row[1] in wanted]
         names = [name for name, *_ in rows]
-        files = _audio_files(root)
+        files = _audio_files(folder)
         missing = [name for name in names if name not in files]
         if missing or not names:
             shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
             raise DataNotFound(
-                f"{root / 'audio'} lacks {len(missing)} of {len(names)} clips of ESC-50 ({shown}). " + HOW_TO_GET
+                f"{folder / 'audio'} lacks {len(missing)} of {len(names)} clips of ESC-50 ({shown}). " + ESC50_HELP
             )
         columns = {target: column for column, target in enumerate(labels)}
         super().__init__(
@@ -75,17 +76,18 @@ def _rows(root: Path) -> list[tuple[str, int, int, str]]:
                 for row in csv.DictReader(file)
             ]
     except OSError:
-        raise DataNotFound(f"{path} is not there or cannot be read. {HOW_TO_GET}") from None
+        raise DataNotFound(f"{path} is not there or cannot be read. {ESC50_HELP}") from None
     except (KeyError, TypeError, ValueError):
         rows = []
     if not rows:
-        raise DataNotFound(f"{path} is not the official list: filename, fold, target, category. {HOW_TO_GET}")
+        raise DataNotFound(f"{path} is not the official list: filename, fold, target, category. {ESC50_HELP}")
     return rows
 
 
 def _audio_files(root: Path) -> dict[str, Path]:
+    """Stem to file, for every sound in the folder `audio`."""
     folder = root / "audio"
     if not folder.is_dir():
         return {}
-    files = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES]
-    return {file.stem: file for file in sorted(files, key=lambda file: SUFFIXES.index(file.suffix.lower()))}
+    files = [file for file in folder.iterdir() if file.suffix.lower() in CLIP_SUFFIXES]
+    return {file.stem: file for file in sorted(files, key=lambda file: CLIP_SUFFIXES.index(file.suffix.lower()))}

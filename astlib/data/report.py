@@ -1,4 +1,4 @@
-"""What cannot be used of a data set: counted, listed, and fatal only where a person says so.
+"""Clips of a data set that cannot be used: counted and listed. They stop a run only if a threshold says so.
 
 In large collections some clips are always missing: the paper itself had 19,185 of 20,371 for its evaluation.
 
@@ -7,67 +7,129 @@ Chapter: notebooks/06_data_and_augmentation.ipynb
 
 import csv
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from ..audio import AudioError
+from ..errors import AudioError, DataIncomplete
 
-ENOUGH = 0.95  # share of the clips that must be usable where nobody says otherwise
+ENOUGH = 0.95  # fraction of the clips that must be usable, by default
 KINDS = ("missing", "unreadable", "empty")  # what can be wrong with a clip
 
 
-class DataNotFound(FileNotFoundError):
-    """A data set that is not there, or not wholly. The message says what is missing and how to get it."""
+@dataclass(frozen=True)
+class Problem:
+    """Why a clip cannot be used.
 
+    Attributes:
+        clip: its name.
+        kind: "missing", "unreadable" or "empty". Empty means no samples, or less than 25 ms, for which the log-mel
+            spectrogram has no frame.
+        reason: one or two sentences that name the clip or its file.
+    """
 
-class DataIncomplete(DataNotFound):
-    """More clips of a data set cannot be used than the caller puts up with. The message has counts and examples."""
+    clip: str
+    kind: str
+    reason: str
+
+    @classmethod
+    def of(cls, clip: object, error: AudioError) -> "Problem":
+        """Make a problem from the error that a clip raised.
+
+        Args:
+            clip: its name.
+            error: the error.
+
+        Returns:
+            The problem.
+        """
+        return cls(str(clip), error.kind, str(error))
 
 
 class Report:
-    """What is wrong with the clips of a data set: which are missing, unreadable or empty, and why.
+    """The clips of a data set that are missing, unreadable or empty, and why.
+
+    Args:
+        name: of the data set.
+        expected: how many clips there should be.
 
     Attributes:
         name: of the data set.
-        expected: clips that should be there.
-        problems: clip name to (kind, reason); kind is "missing", "unreadable" or "empty". Empty means no samples, or
-            fewer than 25 ms, of which the log-mel has no frame.
+        expected: how many clips there should be.
+        problems: one per unusable clip, under the name of the clip.
         notes: other things worth knowing, one sentence each.
-        file: where `save` wrote the list.
+        file: where `save` wrote the list, or None.
     """
 
-    def __init__(self, name: str, expected: int):
+    def __init__(self, name: str, expected: int) -> None:
         self.name, self.expected = name, expected
-        self.problems: dict[str, tuple[str, str]] = {}
+        self.problems: dict[str, Problem] = {}
         self.notes: list[str] = []
         self.file: Path | None = None
 
-    def add(self, name: str, error: AudioError) -> None:
-        self.problems[str(name)] = (error.kind, str(error))
+    def update(self, problems: Iterable[Problem]) -> None:
+        """Add problems. Of two for one clip, the later one counts.
+
+        Args:
+            problems: any number of them.
+        """
+        self.problems.update({problem.clip: problem for problem in problems})
+
+    def copy(self) -> "Report":
+        """Copy the report, so that problems can be added without changing this one.
+
+        Returns:
+            A report with the same problems and notes, which has not been saved.
+        """
+        copy = Report(self.name, self.expected)
+        copy.problems, copy.notes = dict(self.problems), list(self.notes)
+        return copy
 
     def counts(self) -> dict[str, int]:
-        """Clips of each kind of problem."""
-        kinds = [kind for kind, _ in self.problems.values()]
+        """Count the problems.
+
+        Returns:
+            The number of clips by kind of problem.
+        """
+        kinds = [problem.kind for problem in self.problems.values()]
         return {kind: kinds.count(kind) for kind in KINDS}
 
     @property
     def usable(self) -> float:
-        """Share of the expected clips that nothing is wrong with."""
+        """Fraction of the expected clips that can be used, 0 to 1."""
         return 1 - len(self.problems) / self.expected if self.expected else 0.0
 
-    def save(self, path: str | os.PathLike) -> Path:
-        """Write the list as CSV: clip, kind, reason."""
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the list as CSV with the columns clip, kind, reason.
+
+        Args:
+            path: the file.
+
+        Returns:
+            The path.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
         self.file = Path(path)
         with self.file.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["clip", "kind", "reason"])
-            writer.writerows([name, *problem] for name, problem in self.problems.items())
+            writer.writerows([problem.clip, problem.kind, problem.reason] for problem in self.problems.values())
         return self.file
 
-    def require(self, share: float) -> None:
-        """Raise DataIncomplete unless at least this share of the clips can be used."""
-        if self.usable < share:
+    def require(self, fraction: float) -> None:
+        """Raise an error if too many clips are unusable.
+
+        Args:
+            fraction: fraction of the expected clips that must be usable, 0 to 1.
+
+        Raises:
+            DataIncomplete: fewer are.
+        """
+        if self.usable < fraction:
             where = "Report.save writes the whole list" if self.file is None else f"The whole list is in {self.file}"
-            raise DataIncomplete(f"{self} At least {share:.2%} are required. {where}.")
+            raise DataIncomplete(f"{self} At least {fraction:.2%} are required. {where}.")
 
     def __str__(self) -> str:
         good = self.expected - len(self.problems)

@@ -1,0 +1,142 @@
+"""The commands `astlib data list`, `fetch`, `check` and `hash`.
+
+Chapter: book/how_to_run.md
+"""
+
+import json
+import math
+from itertools import product
+from pathlib import Path
+from statistics import median
+from typing import Annotated
+
+import typer
+
+from ..data.base import AudioDataset
+from ..errors import InvalidInput, NotFound
+
+# The command `astlib data` with its subcommands
+data_app = typer.Typer(no_args_is_help=True, help="Which data sets are here, and whether they are whole.")
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """List the data sets that astlib can read, where they were found, or how to get them."""
+    from ..data import DATASETS
+
+    for name, source in DATASETS.items():
+        place = source.place()
+        typer.echo(f"{name:18} {source.what}")
+        typer.echo(f"{'':18} {source.get if place is None else f'found in {place}'}")
+
+
+@data_app.command("fetch")
+def data_fetch(name: Annotated[str, typer.Argument(help="A data set; `astlib data list` shows them.")]) -> None:
+    """Download a data set into the user's cache and verify it. The same command continues an interrupted download."""
+    from ..data.fetch import DOWNLOADS, fetch
+    from ..paths import cache
+
+    if name in DOWNLOADS:
+        typer.echo(f"{name}: {DOWNLOADS[name].size}, {DOWNLOADS[name].licence}")
+    place = fetch(name)
+    typer.echo(f"{name} is in {place}")
+    if place.parent != cache() / "data":
+        typer.echo("It was there before. To download it all the same, unset ASTLIB_DATA")
+
+
+@data_app.command("check")
+def data_check(
+    name: Annotated[str, typer.Argument(help="A data set; `astlib data list` shows them.")],
+    root: Annotated[str | None, typer.Option(help="Its folder; by default where ASTLIB_DATA says.")] = None,
+    fold: Annotated[int | None, typer.Option(min=1, max=5, help="Only the clips of one fold.")] = None,
+    stats: Annotated[bool, typer.Option("--stats", help="Also mean and std of the log-mels, for a recipe.")] = False,
+    frames: Annotated[int | None, typer.Option(min=1, help="Length of the log-mels for --stats, in frames.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Loader processes.")] = 0,
+    report: Annotated[Path | None, typer.Option(help="Write the clips that cannot be used to this CSV file.")] = None,
+) -> None:
+    """Decode every clip of a data set; report unusable clips, classes and durations.
+
+    The exit status is 1 if any clip cannot be used.
+    """
+    from .. import data
+
+    source = data.data_source(name)
+    if report is not None:  # before hours of decoding, not after them
+        _check_place(report)
+    whole = data.Report(name, 0)
+    for part in source.everything(root, fold):
+        found = part.check(workers=workers)
+        whole.expected += found.expected
+        whole.problems |= found.problems
+        typer.echo(found)
+        for problem in list(found.problems.values())[:10]:
+            typer.echo(f"  {problem.reason}")
+        if len(found.problems) > 10 and report is None:
+            typer.echo(f"  ... and {len(found.problems) - 10:,} more: --report FILE.csv lists them")
+        good = [i for i, clip in enumerate(part.names) if str(clip) not in found.problems]
+        if good:
+            _describe(part.select(rows=good), source.frames if frames is None else frames, stats, workers)
+    if report is not None:
+        typer.echo(f"the list is in {whole.save(report)}")
+    raise typer.Exit(1 if whole.problems else 0)
+
+
+def _check_place(report: Path) -> None:
+    if not report.parent.is_dir():
+        raise NotFound(f"there is no folder {report.parent} for the report. Make it, or give another path")
+    if report.is_dir():
+        raise InvalidInput(f"{report} is a folder, and the report is a file: give a path such as {report}/unusable.csv")
+
+
+def _describe(part: AudioDataset, frames: int | None, stats: bool, workers: int) -> None:
+    """Print the classes and durations of usable clips, and the statistics of their log-mels."""
+    from .. import data
+    from ..train.normalisation import normalisation
+
+    counts = sorted(part.counts().items(), key=lambda item: item[1])
+    rare = ", ".join(f"{label} {count}" for label, count in counts[:5])
+    typer.echo(
+        f"  clips of a class: {counts[0][1]:,} at least, median {median(dict(counts).values()):g}, "
+        f"{counts[-1][1]:,} at most; {len(counts)} classes, the rarest: {rare}"
+    )
+    length = data.duration_stats(part)
+    typer.echo(
+        f"  seconds of a clip: {length['min']:.2f} at least, median {length['median']:.2f}, mean "
+        f"{length['mean']:.2f}, {length['max']:.2f} at most; {length['total_hours']:.2f} hours in all"
+    )
+    if stats:
+        columns = frames or 100 * math.ceil(length["max"])  # 100 frames per second
+        mean, std = normalisation(part, columns, workers=workers)
+        typer.echo(f"  log-mels of {columns} frames: mean {mean:.4f}, std {std:.4f}")
+
+
+@data_app.command("hash")
+def data_hash(
+    name: Annotated[str, typer.Argument(help="A data set; `astlib data list` shows them.")],
+    root: Annotated[str | None, typer.Option(help="Its folder; by default where ASTLIB_DATA says.")] = None,
+    add: Annotated[str | None, typer.Option(help="Add this copy to results/data.json, with this description.")] = None,
+) -> None:
+    """Print the hashes of the copy that is here, for every fold. Records made on an unknown copy are refused."""
+    from .. import paths
+    from ..data import parts
+    from ..data.base import FOLD_COUNT
+    from ..files import write_json
+    from ..ledger.audit import known_data
+
+    folds: list[dict[str, str]] = []
+    for fold, validation in product(range(1, FOLD_COUNT + 1), (False, True)):
+        try:
+            there = parts(name, fold, validation, root)._asdict().items()
+        except InvalidInput:
+            if not folds:
+                raise
+            continue  # it has fewer folds, or no validation part
+        one = {part: clips.manifest_hash() for part, clips in there if clips is not None}
+        if one in folds:
+            break  # a data set without folds gives the same parts again
+        folds.append(one)
+    typer.echo(json.dumps(folds, indent=1))
+    if add:
+        copies = known_data()
+        copies.setdefault(name, {})[add] = folds
+        write_json(paths.results() / "data.json", copies)

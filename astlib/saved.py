@@ -1,0 +1,230 @@
+"""A network in a folder, `config.json` and `model.safetensors`, and what the configurations of all networks share.
+
+Chapter: notebooks/17_out_into_the_world.ipynb
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from . import paths
+from .errors import InvalidInput, NotFound
+from .files import whole_folder, write_json, write_whole
+from .frontend import FILLS, Fill
+
+Config = TypeVar("Config", bound="NetworkConfig")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """What the configuration of every network holds: its input, its classes, and how sound is prepared for it.
+
+    Fields are given by name.
+
+    Attributes:
+        label_dim: number of classes.
+        input_fdim: height of the spectrogram in mel bins.
+        input_tdim: length of the spectrogram in frames of 10 ms.
+        mean: mean of the log-mel values of the training data (natural log). The input is (mel - mean) / (2 * std).
+        std: their standard deviation, greater than 0.
+        fill: what follows the end of a short clip: "zero" in the log-mel (the original's), "silence" or "mean".
+        multi_label: True if several classes may be present at once (AudioSet: sigmoid), else False (softmax).
+        labels: names of the classes in the order of the logits, or None.
+
+    Raises:
+        InvalidInput: a value that is out of range, or another number of labels than classes.
+    """
+
+    label_dim: int = 527
+    input_fdim: int = 128
+    input_tdim: int = 1024
+    mean: float = -4.2677393
+    std: float = 4.5689974
+    fill: Fill = "zero"
+    multi_label: bool = True
+    labels: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels is not None:
+            object.__setattr__(self, "labels", tuple(self.labels))  # JSON gives lists
+            if len(self.labels) != self.label_dim:
+                raise InvalidInput(f"label_dim is {self.label_dim}, but {len(self.labels)} labels were given")
+        if self.fill not in FILLS:
+            raise InvalidInput(f"fill must be one of {', '.join(FILLS)}; found {self.fill!r}")
+        if not (math.isfinite(self.mean) and 0 < self.std < math.inf):
+            raise InvalidInput(
+                f"mean and std must be finite, and std above 0; found mean {self.mean} and std {self.std}"
+            )
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with other values, checked like a new configuration.
+
+        Args:
+            changes: the new values, by the names of their fields.
+
+        Returns:
+            A new configuration of the same class.
+        """
+        return replace(self, **changes)
+
+
+class SavedNetwork(nn.Module):
+    """Base of all networks: a configuration, and a folder to save to and to load from.
+
+    Attributes:
+        cfg: the configuration.
+        config: the class of the configuration.
+        head: prefix of the names of the parameters that depend on the classes.
+    """
+
+    cfg: NetworkConfig
+    config: ClassVar[type[NetworkConfig]]
+    head: ClassVar[str]
+
+    @classmethod
+    def from_config(cls, cfg: Any) -> Self:
+        """Build the network of a configuration, with random weights.
+
+        Args:
+            cfg: an instance of `config`.
+
+        Returns:
+            The network.
+        """
+        return cls(cfg)
+
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Write `config.json` and `model.safetensors` into a folder. Neither is ever half written.
+
+        Args:
+            folder: it is created if it does not exist; other files in it stay.
+            dtype: the dtype to store the weights in; `torch.float16` halves the file. None keeps their own.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        from safetensors.torch import save
+
+        state = {key: value.detach().to("cpu", dtype).contiguous() for key, value in self.state_dict().items()}
+        with whole_folder(folder) as unfinished:
+            # By way of bytes: safetensors' own writer does not report a full disk as an OSError.
+            write_whole(unfinished / "model.safetensors", save(state, metadata={"format": "pt"}))
+            write_json(unfinished / "config.json", asdict(self.cfg))
+
+    @classmethod
+    def from_pretrained(cls, folder_or_name: str | Path) -> Self:
+        """Load a network that `save_pretrained` wrote, or one that comes with astlib ("ast-tiny-esc50").
+
+        Args:
+            folder_or_name: a folder, or the name of a model that comes with astlib.
+
+        Returns:
+            The network in eval mode. Its weights are float32, whatever the file holds.
+
+        Raises:
+            NotFound: there is no such folder or name.
+            InvalidInput: a file is damaged, or belongs to a network of another kind.
+        """
+        folder = find_model(folder_or_name)
+        model = cls.from_config(read_config(folder, cls.config))
+        read_weights(model, folder)
+        return model.eval()
+
+
+def read_json_config(folder: Path) -> dict[str, Any]:
+    """Read `config.json` of a saved network without checking its values.
+
+    Args:
+        folder: folder of the network.
+
+    Returns:
+        Its keys and values.
+
+    Raises:
+        InvalidInput: the file is damaged; the message names it.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InvalidInput(f"{path} is damaged: {error}. Copy or download the model again") from error
+    if not isinstance(config, dict):
+        found = type(config).__name__
+        raise InvalidInput(f"{path} is damaged: expected an object, found {found}. Copy or download the model again")
+    return config
+
+
+def read_config(folder: Path, kind: type[Config]) -> Config:
+    """Read `config.json` of a saved network as a configuration.
+
+    Args:
+        folder: folder of the network.
+        kind: the class of the configuration, such as `astlib.ASTConfig`.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        InvalidInput: the file is damaged, has values that are out of range, or describes another kind of network. The
+            message names it.
+    """
+    path, config = folder / "config.json", read_json_config(folder)
+    unknown = sorted(set(config) - {field.name for field in fields(kind)})
+    if unknown:
+        raise InvalidInput(
+            f"{path} is not the configuration of an astlib {kind.__name__.removesuffix('Config')}: unknown keys "
+            f"{', '.join(unknown)}. astlib.networks.open_model opens every network of astlib, and Hugging Face folders"
+        )
+    try:
+        return kind(**config)
+    except (TypeError, ValueError) as error:  # a value of a wrong type, or one that the configuration refuses
+        raise InvalidInput(f"{path} cannot be used: {error}") from error
+
+
+def read_weights(model: nn.Module, folder: Path) -> None:
+    """Load `model.safetensors` of a folder into a network, as float32.
+
+    Args:
+        model: the network; it is changed in place.
+        folder: folder of the saved network.
+
+    Raises:
+        InvalidInput: the file is damaged or holds the weights of another network.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = folder / "model.safetensors"
+    try:
+        state: Mapping[str, Tensor] = load_file(path)
+        model.load_state_dict({key: value.float() for key, value in state.items()})
+    except (SafetensorError, RuntimeError) as error:
+        raise InvalidInput(f"{path} is damaged or belongs to another network: {error}") from error
+
+
+def find_model(folder_or_name: str | Path) -> Path:
+    """Find the folder of a saved network.
+
+    Args:
+        folder_or_name: a folder, or the name of a model that comes with astlib.
+
+    Returns:
+        A folder with `config.json` and `model.safetensors`.
+
+    Raises:
+        NotFound: there is none; the message lists the models that come with astlib.
+    """
+    for folder in (Path(folder_or_name), paths.models() / str(folder_or_name)):
+        if (folder / "config.json").is_file() and (folder / "model.safetensors").is_file():
+            return folder
+    known = sorted(path.parent.name for path in paths.models().glob("*/config.json"))
+    raise NotFound(
+        f"no model at {folder_or_name}: expected a folder with config.json and model.safetensors, "
+        f"or one of the embedded models ({', '.join(known) or 'none here'})"
+    )

@@ -1,0 +1,166 @@
+"""The chapters in the repository follow the template of book/writing_a_chapter.md. Nothing is executed here."""
+
+import ast
+import re
+
+import nbformat
+import pytest
+
+from common import ROOT, chapters
+
+CHECKED = "nbval-check-output"
+TYPES = {"str": str, "int": int, "float": float, "bool": bool}
+MACHINE_PATH = re.compile(r"(/home/|/root/|/tmp/|/work/|/Users/|/content/|[A-Z]:\\\\?Users|site-packages)")
+CHAPTERS = chapters()
+
+
+@pytest.fixture(params=CHAPTERS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    return nbformat.read(path, as_version=4)
+
+
+def tags(cell) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def code_cells(notebook) -> list:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def prose(notebook) -> str:
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def test_table_of_contents_and_folder_agree():
+    there = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert there == {path.name for path in CHAPTERS}
+
+
+def test_is_valid_and_has_stable_cell_ids(notebook):
+    nbformat.validate(notebook)
+    ids = [cell.id for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+
+
+def test_opening(path, notebook):
+    first = notebook.cells[0]
+    assert first.cell_type == "markdown"
+    assert re.match(rf"# {path.name[:2]} \S.*\n\n[^\n\[:|#]", first.source), "title `# NN name`, then the promise"
+    assert ":::{admonition} You will be able to\n:class: objectives\n" in first.source
+    for row in ("runs on", "time"):
+        assert re.search(rf"^\| {row} \|", first.source, re.MULTILINE), f"the table of needs has no row {row!r}"
+
+
+def test_colab_badge(path, notebook):
+    assert re.search(
+        r"^\[!\[Open in Colab\]\(https://colab\.research\.google\.com/assets/colab-badge\.svg\)\]"
+        r"\(https://colab\.research\.google\.com/github/[\w.-]+/[\w.-]+/blob/[\w.-]+/notebooks/"
+        rf"{re.escape(path.name)}\)$",
+        notebook.cells[0].source,
+        re.MULTILINE,
+    )
+
+
+def test_installs_only_in_colab_and_leaves_torch_alone(notebook):
+    install = code_cells(notebook)[0].source
+    assert 'if "google.colab" in sys.modules:\n    %pip install -q --no-deps "astlib @ git+https://' in install
+    assert not re.search(r"\b(torch\w*|numpy)\b", install)
+    runs_on = re.search(r"^\| runs on \|.*$", notebook.cells[0].source, re.MULTILINE)[0]
+    assert ("nvidia-smi" in install) is ("GPU" in runs_on), "where a GPU helps, Colab says whether there is one"
+    assert not any("pip install" in cell.source for cell in code_cells(notebook)[1:])
+
+
+def test_parameters_are_typed_commented_literals(notebook):
+    cells = [cell for cell in notebook.cells if "parameters" in tags(cell)]
+    assert len(cells) == 1, "exactly one cell is tagged `parameters`"
+    lines = [line for line in cells[0].source.splitlines() if line.strip()]
+    names = []
+    for line in lines:
+        assert re.search(r"\S  # \S", line), f"no comment: {line}"
+        (statement,) = ast.parse(line).body
+        assert isinstance(statement, ast.AnnAssign), f"no type: {line}"
+        kind = TYPES.get(ast.unparse(statement.annotation))
+        assert kind, f"the type is none of {', '.join(TYPES)}: {line}"
+        assert type(ast.literal_eval(statement.value)) is kind, f"value and type differ: {line}"
+        names.append(statement.target.id)
+    assert names[0] == "profile"
+
+
+def test_has_a_trap(notebook):
+    assert re.search(r":::\{admonition\} \S.*\n:class: .*\btrap\b", prose(notebook))
+
+
+def test_has_exercises_each_with_a_hidden_solution(path, notebook):
+    text = prose(notebook)
+    assert re.search(r"^## Exercises$", text, re.MULTILINE)
+    exercises = re.findall(r":::\{exercise(?:-start)?\}.*\n:label: (\S+)", text)
+    solutions = re.findall(r":::\{solution(?:-start)?\} (\S+)\n:class: dropdown\n", text)
+    assert 3 <= len(exercises) <= 5
+    assert sorted(exercises) == sorted(solutions)
+    assert all(label.startswith(f"ex-{path.name[:2]}-") for label in exercises)
+    assert text.count("{solution-start}") == text.count("{solution-end}")
+
+
+def test_ends_with_summary_reading_and_check(path, notebook):
+    text = prose(notebook)
+    summary = re.search(r"^## Summary\n(.*?)(?=^## )", text, re.MULTILINE | re.DOTALL)
+    assert summary and len(re.findall(r"^[-*] ", summary[1], re.MULTILINE)) == 5
+    assert re.search(r"^## Further reading\n+[-*] ", text, re.MULTILINE)
+    last = code_cells(notebook)[-1]
+    assert CHECKED in tags(last) and "assert" in last.source
+    assert f"chapter {path.name[:2]}: all checks passed\n" in "".join(output.get("text", "") for output in last.outputs)
+
+
+def test_checked_cells_have_text_to_compare_with(notebook):
+    """nbval passes a cell without stored output in silence, so this must not happen."""
+    checked = [cell for cell in code_cells(notebook) if CHECKED in tags(cell)]
+    assert len(checked) >= 3
+    for cell in checked:
+        assert cell.execution_count, f"never run, run `make outputs`: {cell.source[:60]!r}"
+        text = "".join(
+            output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in cell.outputs
+        )
+        assert text.strip(), f"prints nothing: {cell.source[:60]!r}"
+
+
+def test_only_checked_text_is_stored(notebook):
+    """No picture, no player, no widget: nothing of a data set, and nothing that makes a review unreadable."""
+    for cell in code_cells(notebook):
+        if CHECKED not in tags(cell):
+            assert not cell.outputs and cell.execution_count is None, f"run `make outputs`: {cell.source[:60]!r}"
+        for output in cell.outputs:
+            assert output.output_type in ("stream", "execute_result")
+            assert set(output.get("data", {"text/plain": ""})) == {"text/plain"}
+    assert "widgets" not in notebook.metadata
+    assert not any(cell.get("attachments") for cell in notebook.cells)
+
+
+def test_metadata_is_normalised(notebook):
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert dict(notebook.metadata.language_info) == {"name": "python"}
+    for cell in notebook.cells:
+        assert set(cell.metadata) <= {"tags", "mystnb"}
+
+
+def test_no_path_of_a_machine(path):
+    assert not MACHINE_PATH.search(path.read_text(encoding="utf-8"))
+
+
+def test_code_cells_are_short(notebook):
+    for cell in code_cells(notebook):
+        lines = [line for line in cell.source.splitlines() if line.strip()]
+        assert len(lines) <= 20, f"{len(lines)} lines: {cell.source[:60]!r}"
+
+
+def test_alt_texts_say_something(notebook):
+    """That every picture has one is checked on the built page; here, that those given are not empty words."""
+    for cell in code_cells(notebook):
+        if "mystnb" in cell.metadata:
+            alt = cell.metadata.mystnb.get("image", {}).get("alt", "")
+            assert len(alt.split()) >= 4, f"alt text {alt!r} of {cell.source[:60]!r}"
