@@ -17,10 +17,16 @@
     }
   }
 
-  // Names that differ from the text one sees, and a list that has no list items.
+  // Names that differ from the text one sees, lists that have no list items, a button without a name.
   function mendTheme() {
     document.querySelectorAll("summary[aria-label], .search-button-field[aria-label]").forEach(function (element) {
       element.removeAttribute("aria-label");
+    });
+    document.querySelectorAll(".bd-sidebar-primary summary").forEach(function (button) {
+      button.setAttribute("aria-label", "Pages of " + button.closest("li").querySelector("a").textContent.trim());
+    });
+    document.querySelectorAll("dt.sig :is(dl, dd)").forEach(function (line) {
+      line.setAttribute("role", "presentation");
     });
     document.querySelectorAll(".citation-list[role='list']").forEach(function (element) {
       element.removeAttribute("role");
