@@ -6,43 +6,62 @@
 A chapter that fails leaves its notebook with the traceback; the others still run; the exit status is 1. A chapter
 is run again only if something it depends on changed: the notebook, astlib, models, results, requirements,
 profile, parameters, or the data and weights that are found.
+
+No cell has a time limit, because a slow laptop is no error. A chapter is stopped only if its kernel computes nothing
+at all for ten minutes. While a chapter runs, a line every half minute says which cell it has reached.
 """
 
 import argparse
 import contextlib
 import hashlib
 import json
+import multiprocessing
 import os
 import shutil
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 import psutil
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+import api
 import traps
 from astlib import notebooks
 from common import EXECUTED, MEMORY, ROOT, SOURCE, TIMES, chapters, fail, isolate_jupyter
 
-CELL_SECONDS = {"quick": 300, "full": None}
+PROFILES = ("quick", "full")
+STALL_SECONDS = 600  # a kernel that uses no processor time for so long waits for something that will not come
+REPORT_SECONDS = 30  # between two lines about a chapter that runs
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--profile", choices=list(CELL_SECONDS), default="quick", help="default: quick")
+    parser.add_argument("--profile", choices=PROFILES, default="quick", help="default: quick")
     parser.add_argument("--only", nargs="+", metavar="NN", help="numbers of chapters, as 01 05")
-    parser.add_argument("-p", dest="parameters", action="append", default=[], metavar="NAME=VALUE",
-                        help="a parameter of a chapter; can be given again")
+    parser.add_argument(
+        "-p",
+        dest="parameters",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of a chapter; can be given again",
+    )
+    parser.add_argument(
+        "--at-once", type=int, default=1, metavar="N", help="chapters that share the cores (default: 1)"
+    )
     parser.add_argument("--force", action="store_true", help="run again even what did not change")
     return parser.parse_args()
 
 
 def select(numbers: list[str] | None) -> list[Path]:
-    """The chapters with these numbers ("1" and "01" both mean 01), or all of them."""
+    """Return the chapters with these numbers ("1" and "01" both mean 01), or all of them."""
     found = chapters()
     missing = [path.name for path in found if not path.exists()]
     if missing:
@@ -57,7 +76,7 @@ def select(numbers: list[str] | None) -> list[Path]:
 
 
 def assign(paths: list[Path], given: list[str], profile: str) -> dict[Path, dict]:
-    """Which parameters each chapter gets: those it declares. A name that none of them declares is refused."""
+    """Give each chapter the parameters that it declares. A name that no chapter declares is refused."""
     texts = {"profile": profile}
     for pair in given:
         name, sign, text = pair.partition("=")
@@ -71,14 +90,16 @@ def assign(paths: list[Path], given: list[str], profile: str) -> dict[Path, dict
     if unknown := [name for name in texts if name not in everything and name != "profile"]:
         fail(f"unknown parameter {', '.join(unknown)}; the chosen chapters know {', '.join(everything)}")
     try:
-        return {path: notebooks.checked(path, {name: text for name, text in texts.items() if name in known[path]})
-                for path in paths}
+        return {
+            path: notebooks.checked(path, {name: text for name, text in texts.items() if name in known[path]})
+            for path in paths
+        }
     except ValueError as error:
         fail(str(error))
 
 
 def found_data() -> list[str]:
-    """Traces of the data and weights that a chapter could find: names, sizes and times, two levels deep."""
+    """List the data and weights that a chapter could find: names, sizes and times, two levels deep."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "astlib"
     named = [os.environ[name] for name in ("ASTLIB_DATA", "ASTLIB_WEIGHTS") if os.environ.get(name)]
     traces = []
@@ -91,7 +112,7 @@ def found_data() -> list[str]:
 
 
 def common_digest() -> str:
-    """Digest of all that every chapter depends on besides itself."""
+    """Return a digest of everything that all chapters depend on, besides the chapter itself."""
     digest = hashlib.sha256(f"{sys.version} {found_data()}".encode())
     files = [ROOT / "requirements.txt", ROOT / "ci" / "constraints.txt"]
     for folder in ("astlib", "models", "results"):
@@ -108,10 +129,11 @@ def digest_of(notebook: Path, common: str, profile: str, parameters: dict) -> st
 
 
 def stage() -> None:
-    """Copy the configuration and the pages; the executed chapters stay, those no longer listed go."""
+    """Copy the configuration and the pages; keep executed chapters, except those that are no longer listed."""
     shutil.rmtree(SOURCE / "book", ignore_errors=True)
     shutil.copytree(ROOT / "book", SOURCE / "book", ignore=shutil.ignore_patterns("__pycache__"))
     traps.write()
+    api.write()
     shutil.copy(ROOT / "_config.yml", SOURCE / "_config.yml")
     (SOURCE / "notebooks").mkdir(exist_ok=True)
     listed = {path.name for path in chapters()}
@@ -120,68 +142,141 @@ def stage() -> None:
             path.unlink()
 
 
-def explain(error: Exception) -> str:
+def explain(error: Exception, stalled: bool) -> str:
+    """What went wrong with a chapter, for the person who started it."""
+    if stalled:
+        return (
+            f"nothing was computed for {STALL_SECONDS // 60} minutes, so it was stopped; the last cell may wait for "
+            "input or for a network"
+        )
     if isinstance(error, PapermillExecutionError):
         return f"cell {error.exec_count}: {error.ename}: {error.evalue}".strip()
-    if isinstance(error, CellTimeoutError):
-        return "a cell took longer than allowed: " + str(error).splitlines()[0]
     if isinstance(error, DeadKernelError):
         return "the kernel died; often the memory was not enough"
     return f"{type(error).__name__}: {error}"
 
 
-@contextlib.contextmanager
-def watched(every: float = 0.2):
-    """Gives a list; its only entry is the most memory, in bytes, that the processes started from here held together."""
-    most, over = [0], threading.Event()
+class Watch(threading.Thread):
+    """Looks at the kernel that this process has started: its memory, its progress, and whether it has stalled.
 
-    def watch() -> None:
-        while not over.wait(every):
+    Attributes:
+        memory: the most, in bytes, that the processes started from here held together.
+        stalled: whether the kernel was stopped because it computed nothing.
+    """
+
+    def __init__(self, output: Path | None = None, every: float = 0.2) -> None:
+        super().__init__(daemon=True)
+        self.output, self.every, self.memory, self.stalled = output, every, 0, False
+        self.over = threading.Event()
+
+    def __enter__(self) -> "Watch":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.join()
+
+    def run(self) -> None:
+        started = reported = busy = time.monotonic()
+        used = 0.0
+        while not self.over.wait(self.every):
+            now = time.monotonic()
             with contextlib.suppress(psutil.NoSuchProcess):  # one of them has just ended
                 children = psutil.Process().children(recursive=True)
-                most[0] = max(most[0], sum(child.memory_info().rss for child in children))
+                self.memory = max(self.memory, sum(child.memory_info().rss for child in children))
+                seconds = sum(sum(child.cpu_times()[:2]) for child in children)
+                if abs(seconds - used) > 0.01 * (now - busy):  # an idle kernel uses less than 1 % of a core
+                    used, busy = seconds, now
+                if now - busy > STALL_SECONDS:
+                    self.stalled = True
+                    for child in children:
+                        child.kill()
+            if self.output is not None and now - reported >= REPORT_SECONDS:
+                reported = now
+                print(f"{self.output.stem}: {progress(self.output)}{now - started:.0f} s so far", flush=True)
 
-    thread = threading.Thread(target=watch)
-    thread.start()
+
+def progress(output: Path) -> str:
+    """Which cell a chapter has reached, as papermill notes it in the notebook that it writes."""
     try:
-        yield most
-    finally:
-        over.set()
-        thread.join()
+        cells = [
+            cell for cell in json.loads(output.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"
+        ]
+    except (OSError, ValueError):  # not there yet, or just being written
+        return ""
+    done = sum(cell["metadata"].get("papermill", {}).get("status") == "completed" for cell in cells)
+    return f"{done} of {len(cells)} code cells, "
 
 
-def run(notebook: Path, output: Path, parameters: dict, profile: str) -> str | None:
-    """Execute one chapter. Returns None, or what went wrong."""
-    try:
-        notebooks.execute(notebook, output, parameters, CELL_SECONDS[profile])
-    except (PapermillExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
-        return explain(error)
-    notebook = nbformat.read(output, as_version=4)  # the page and its download carry no times of this machine
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a chapter: what went wrong, if anything, seconds, and bytes of memory."""
+
+    problem: str | None
+    seconds: float
+    memory: int
+
+
+def run(notebook: Path, output: Path, parameters: dict) -> Outcome:
+    """Execute one chapter."""
+    start, problem = time.perf_counter(), None
+    with Watch(output) as watch:
+        try:
+            notebooks.execute(notebook, output, parameters)
+        except (PapermillExecutionError, DeadKernelError, RuntimeError) as error:
+            problem = explain(error, watch.stalled)
+    if problem is None:
+        strip(output)
+    return Outcome(problem, round(time.perf_counter() - start, 1), watch.memory)
+
+
+def strip(output: Path) -> None:
+    """Take out of an executed chapter what a page does not need: times of this machine."""
+    notebook = nbformat.read(output, as_version=4)
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
     notebook.cells = [part for cell in notebook.cells for part in apart(cell)]
     nbformat.write(notebook, output)
-    return None
 
 
 def apart(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
-    """A cell that shows tables and a figure, as two: caption and label belong to its last picture, not to tables."""
+    """Split a cell that shows tables and a figure in two: caption and label belong to the picture."""
     outputs = cell.get("outputs", [])
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     if "figure" not in cell.metadata.get("mystnb", {}) or not pictures or sum("data" in o for o in outputs) < 2:
         return [cell]
     figure = nbformat.v4.new_code_cell(
         source="# the figure of the cell above",  # an empty cell would be left out
-        id=f"{cell.id[:57]}-figure", metadata={"mystnb": cell.metadata.pop("mystnb"), "tags": ["remove-input"]},
-        execution_count=cell.execution_count, outputs=[pictures[-1]])
+        id=f"{cell.id[:57]}-figure",
+        metadata={"mystnb": cell.metadata.pop("mystnb"), "tags": ["remove-input"]},
+        execution_count=cell.execution_count,
+        outputs=[pictures[-1]],
+    )
     cell.outputs = [output for output in outputs if output is not pictures[-1]]
     return [cell, figure]
 
 
 def read(path: Path) -> dict:
     return json.loads(path.read_text()) if path.exists() else {}
+
+
+def execute(chosen: dict[Path, dict], at_once: int) -> Iterator[tuple[Path, Outcome]]:
+    """Run chapters, several at once if asked to; gives each as soon as it is done."""
+    if at_once > 1:
+        os.environ["OMP_NUM_THREADS"] = str(
+            max(1, (os.cpu_count() or 1) // at_once)
+        )  # else their threads get in the way
+    # A process of its own for each chapter, so that its memory and its stalling can be told from the others'.
+    with ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
+        running = {
+            pool.submit(run, notebook, SOURCE / "notebooks" / notebook.name, parameters): notebook
+            for notebook, parameters in chosen.items()
+        }
+        for future in as_completed(running):
+            yield running[future], future.result()
 
 
 def main() -> None:
@@ -192,30 +287,35 @@ def main() -> None:
     chosen = assign(selected, arguments.parameters, arguments.profile)
     stage()
     state, times, memory, common, failed = read(EXECUTED), read(TIMES), read(MEMORY), common_digest(), []
-    for notebook, parameters in chosen.items():
-        name, output = notebook.stem, SOURCE / "notebooks" / notebook.name
-        digest = digest_of(notebook, common, arguments.profile, parameters)
-        if not arguments.force and output.exists() and state.get(name) == digest:
+    digests = {path: digest_of(path, common, arguments.profile, parameters) for path, parameters in chosen.items()}
+    for path, digest in digests.items():
+        name = path.stem
+        if not arguments.force and (SOURCE / "notebooks" / path.name).exists() and state.get(name) == digest:
             print(f"{name}: unchanged ({times[name]:.1f} s when it ran)", flush=True)
-            continue
-        shown = "".join(f", {key}={value}" for key, value in parameters.items() if key != "profile")
-        print(f"{name}: executing, profile {arguments.profile}{shown} …", flush=True)
-        state.pop(name, None)
+            del chosen[path]
+    shown = "".join(f", {pair}" for pair in arguments.parameters)
+    if chosen:
+        print(f"executing {len(chosen)} chapters, profile {arguments.profile}{shown} …", flush=True)
+        for path in chosen:
+            state.pop(path.stem, None)
         EXECUTED.write_text(json.dumps(state, indent=1))
-        start = time.perf_counter()
-        with watched() as most:
-            problem = run(notebook, output, parameters, arguments.profile)
-        memory[name] = most[0]
-        times[name] = round(time.perf_counter() - start, 1)
-        if problem:
-            failed.append(f"{name}: {problem}\n  the traceback is in {output.relative_to(ROOT)}")
-            print(f"{name}: FAILED after {times[name]:.1f} s", flush=True)
+    for path, outcome in execute(chosen, arguments.at_once):
+        name = path.stem
+        times[name], memory[name] = outcome.seconds, outcome.memory
+        if outcome.problem:
+            output = (SOURCE / "notebooks" / path.name).relative_to(ROOT)
+            failed.append(
+                f"{name}: {outcome.problem}\n  the traceback is in {output}; once it is mended, run\n"
+                f"  .venv/bin/python ci/execute.py --only {name[:2]}"
+            )
+            print(f"{name}: FAILED after {outcome.seconds:.1f} s", flush=True)
         else:
-            state[name] = digest
-            print(f"{name}: {times[name]:.1f} s", flush=True)
+            state[name] = digests[path]
+            print(f"{name}: {outcome.seconds:.1f} s", flush=True)
         EXECUTED.write_text(json.dumps(state, indent=1))
         TIMES.write_text(json.dumps(times, indent=1))
         MEMORY.write_text(json.dumps(memory, indent=1))
+    api.link_chapters()
     if failed:
         fail(f"{len(failed)} of {len(selected)} chapters failed\n" + "\n".join(failed))
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes .venv with everything that is needed. Does nothing if that is done already for these very requirements.
+# Creates .venv with everything that is needed. Does nothing if .venv already has exactly these requirements.
 set -eu
 cd "$(dirname "$0")/.."
 

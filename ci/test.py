@@ -1,6 +1,6 @@
 """`make test`: the unit tests, the chapters by nbval (twice in one kernel), the book, and checks of the built pages.
 
-Everything runs even if something before it failed. Ends with where the time went and one line that counts.
+Every step runs even if an earlier one failed. At the end it prints where the time went, and one line of counts.
 """
 
 import os
@@ -12,28 +12,27 @@ import xml.etree.ElementTree as ElementTree
 import twice
 from common import BUILD, HTML, ROOT, isolate_jupyter, table
 
-PAGES = "tests/test_book_pages.py"
+PAGES = "tests/book/test_book_pages.py"
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-TWO = ["-n", "2", "--dist", "loadfile"]  # two files at a time, each on one thread (main)
-NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "300", "--nbval-kernel-name", "python3"]
+TWO = ["-n", "2", "--dist", "loadfile"]  # two files at a time, each on one thread (see main)
+NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "3600", "--nbval-kernel-name", "python3"]
 STEPS = {
-    "unit tests": [*PYTEST, *TWO, "tests", "--ignore", PAGES, "--durations", "12"],
+    "unit tests": [*PYTEST, *TWO, "tests", "--ignore", PAGES, "--durations", "15"],
     "chapters, twice in one kernel (nbval)": [*PYTEST, *TWO, *NBVAL, str(twice.TWICE)],
-    "executing the book": [sys.executable, "ci/execute.py"],
+    "executing the book": [sys.executable, "ci/execute.py", "--at-once", "2"],
     "rendering the book": [sys.executable, "ci/build.py"],
     "built pages": [*PYTEST, PAGES],
 }
 
 
 def counts(report) -> dict[str, int]:
-    """What a pytest run says in its JUnit report; one failure if it wrote none."""
+    """Read the counts of a pytest run from its JUnit report; a missing report counts as one failure."""
     if not report.exists():
         return {"passed": 0, "failed": 1, "skipped": 0}
     suite = ElementTree.parse(report).getroot().find("testsuite")
     numbers = {name: int(suite.get(name)) for name in ("tests", "failures", "errors", "skipped")}
     failed = numbers["failures"] + numbers["errors"]
-    return {"passed": numbers["tests"] - failed - numbers["skipped"], "failed": failed,
-            "skipped": numbers["skipped"]}
+    return {"passed": numbers["tests"] - failed - numbers["skipped"], "failed": failed, "skipped": numbers["skipped"]}
 
 
 def main() -> None:
