@@ -1,15 +1,18 @@
-"""Sphinx extension: what the book makes of a chapter's file name and opening.
+"""Sphinx extension: numbers the chapters by their file names and replaces the badge in their opening.
 
-A notebook has to read well by itself, in Colab too: it is called "04 The whole AST" there and carries Colab's
-badge. In the book the number of the file becomes the number of the chapter, so that figures, equations and
-exercises of chapter 04 are 4.1, 4.2 … even while chapter 03 is not written, and the badge is a local picture, so
-that a built book asks no other host for anything.
+A notebook must also read well on its own, in Colab: there its title is "04 The whole AST", and it shows Colab's badge.
+In the book, the number of the file becomes the number of the chapter, so that the figures, equations and exercises of
+chapter 04 are 4.1, 4.2, … even if chapter 03 is not written yet. The badge becomes a local picture, so that a built
+book loads nothing from another host.
 """
 
 import re
 from pathlib import PurePosixPath
+from typing import Any
 
 from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx_external_toc.collectors import TocTreeCollectorWithStyles
 
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
@@ -17,13 +20,13 @@ LOCAL_BADGE = "/book/_static/colab-badge.svg"
 
 
 def chapter_number(docname: str) -> int | None:
-    """The number a chapter's file name begins with: 4 for "notebooks/04_the_whole_ast", None for other pages."""
+    """The number that a chapter's file name begins with: 4 for "notebooks/04_the_whole_ast", None for other pages."""
     match = re.match(r"(\d\d)_", PurePosixPath(docname).name)
     return int(match.group(1)) if match else None
 
 
-def prepare_opening(app, doctree):
-    """Drop the number from the title (the book writes its own) and point the badge at the book's copy."""
+def prepare_opening(app: Sphinx, doctree: nodes.document) -> None:
+    """Remove the number from the title (the book adds its own) and point the badge at the book's copy."""
     if chapter_number(app.env.docname) is None:
         return
     for title in doctree.findall(nodes.title):
@@ -38,8 +41,8 @@ def prepare_opening(app, doctree):
 count_in_order = TocTreeCollectorWithStyles.assign_section_numbers
 
 
-def assign_section_numbers(self, env):
-    """Jupyter Book's numbering, with the number of the file in place of the position in the table of contents."""
+def assign_section_numbers(self: TocTreeCollectorWithStyles, env: BuildEnvironment) -> list[str]:
+    """Number as Jupyter Book does, but by the number of the file instead of the position in the table of contents."""
     changed = count_in_order(self, env)
     for docname, sections in env.toc_secnumbers.items():
         chapter = chapter_number(docname)
@@ -55,13 +58,19 @@ def assign_section_numbers(self, env):
     return changed
 
 
-def drop_thebe(app, pagename, templatename, context, doctree):
-    """Leave out the scripts of live code, which this book does not offer: they end with an error on every page."""
-    context["script_files"] = [script for script in context["script_files"]
-                               if "thebe" not in f"{script.filename} {script.attributes.get('body', '')}".lower()]
+def drop_thebe(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Leave out the scripts for live code: this book has none, and the scripts cause an error on every page."""
+    context["script_files"] = [
+        script
+        for script in context["script_files"]
+        if "thebe" not in f"{script.filename} {script.attributes.get('body', '')}".lower()
+    ]
 
 
-def setup(app):
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the functions above with Sphinx."""
     TocTreeCollectorWithStyles.assign_section_numbers = assign_section_numbers
     app.connect("doctree-read", prepare_opening, priority=100)  # before Sphinx collects titles and images
     app.connect("html-page-context", drop_thebe, priority=900)  # after they have been added
