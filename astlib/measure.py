@@ -103,7 +103,7 @@ def evaluate(
     rows = [list(mine[i : i + batch]) for i in range(0, len(mine), batch)]
     loader = DataLoader(Loadable(dataset), batch_sampler=rows, collate_fn=collate, num_workers=workers)
     features = Features(cfg).to(device)
-    found: list[tuple[Tensor, Tensor, Tensor]] = []  # per batch: index (n,), logits and targets (n, classes)
+    results: list[tuple[Tensor, Tensor, Tensor]] = []  # per batch: index (n,), logits and targets (n, classes)
     problems: list[Problem] = []
     bar = tqdm(total=len(dataset), desc="test", unit="clip", leave=False, disable=not (progress and rank == 0))
     for items in loader:
@@ -111,17 +111,17 @@ def evaluate(
         with accelerator.autocast():
             logits = model(features(items.waveforms, items.lengths))  # (batch, classes)
         good = items.usable
-        found.append((items.index[good].cpu(), logits[good].float().cpu(), items.targets[good].cpu()))
+        results.append((items.index[good].cpu(), logits[good].float().cpu(), items.targets[good].cpu()))
         problems += items.problems
         bar.update(world * len(good))
     bar.close()
     if world > 1:
-        found, problems = gather_object(found), gather_object(problems)
+        results, problems = gather_object(results), gather_object(problems)
     report = Report(dataset.name, len(dataset))
     report.update(problems)
     if not report.usable:
         raise InvalidInput(f"no clip of {dataset.name} could be used. {report}")
-    index, logits, targets = (torch.cat(column) for column in zip(*found, strict=True))
+    index, logits, targets = (torch.cat(column) for column in zip(*results, strict=True))
     order = index.argsort()
     logits, targets = logits[order], targets[order]
     names = [str(dataset.names[i]) for i in index[order].tolist()]
@@ -132,4 +132,4 @@ def evaluate(
         )
     scores = to_probabilities(logits, cfg.multi_label)
     loss = loss_function(logits, targets, "bce" if cfg.multi_label else "ce").item()
-    return Evaluation({**metrics.evaluate(targets, scores), "loss": loss}, logits, names, report)
+    return Evaluation({**metrics.all_metrics(targets, scores), "loss": loss}, logits, names, report)

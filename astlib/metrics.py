@@ -129,7 +129,7 @@ def accuracy(targets: Scores, scores: Scores) -> float:
     return float(_hits(*_checked(targets, scores)).mean())
 
 
-def evaluate(targets: Scores, scores: Scores) -> dict[str, float]:
+def all_metrics(targets: Scores, scores: Scores) -> dict[str, float]:
     """Compute all metrics.
 
     Args:

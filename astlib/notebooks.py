@@ -57,12 +57,12 @@ def folder() -> Path:
         NotFound: this astlib is an installed one, which has no chapters.
     """
     root = paths.checkout()
-    found = None if root is None else root / "notebooks"
-    if found is None or not found.is_dir():
+    chapters = None if root is None else root / "notebooks"
+    if chapters is None or not chapters.is_dir():
         raise NotFound(
             "the chapters are not here: this astlib is an installed one. Clone the repository and run it there"
         )
-    return found
+    return chapters
 
 
 def declared(notebook: str | Path) -> dict[str, tuple[type[Value], Value]]:
@@ -78,15 +78,15 @@ def declared(notebook: str | Path) -> dict[str, tuple[type[Value], Value]]:
         InvalidInput: a parameter has no annotation, or one that is not in `TYPES`.
         MissingPackage: papermill is not installed.
     """
-    found: dict[str, tuple[type[Value], Value]] = {}
+    parameters: dict[str, tuple[type[Value], Value]] = {}
     for name, about in _papermill().inspect_notebook(str(notebook)).items():
         kind = about["inferred_type_name"]
         if kind not in TYPES:
             raise InvalidInput(
                 f"{Path(notebook).name}: parameter {name} has the type {kind}; known: {', '.join(TYPES)}"
             )
-        found[name] = TYPES[kind], ast.literal_eval(about["default"])
-    return found
+        parameters[name] = TYPES[kind], ast.literal_eval(about["default"])
+    return parameters
 
 
 def checked(notebook: str | Path, given: Mapping[str, object]) -> dict[str, Value]:

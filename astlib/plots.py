@@ -141,10 +141,10 @@ def _axes(ax: Axes | None, height: float) -> Axes:
 
 def _figure(ax: Axes) -> Figure:
     """The figure that axes lie in."""
-    found = ax.figure
-    if not isinstance(found, Figure):
+    fig = ax.figure
+    if not isinstance(fig, Figure):
         raise InvalidInput("these axes belong to no figure: they were removed, or they lie in a SubFigure")
-    return found
+    return fig
 
 
 def _matrix(values: Values, what: str) -> NDArray[Any]:

@@ -93,7 +93,7 @@ def evaluate_ensemble(paths: Sequence[str | Path], dataset: AudioDataset) -> dic
         dataset: has the targets of these clips.
 
     Returns:
-        "members", the number of evaluations, and the metrics of `astlib.metrics.evaluate`.
+        "members", the number of evaluations, and the metrics of `astlib.metrics.all_metrics`.
 
     Raises:
         InvalidInput: the scores are of clips that the data set does not have.
@@ -112,12 +112,12 @@ def evaluate_scores(scores: Tensor, names: Sequence[str], dataset: AudioDataset)
         dataset: has the targets of these clips, and possibly of others.
 
     Returns:
-        The metrics of `astlib.metrics.evaluate`.
+        The metrics of `astlib.metrics.all_metrics`.
 
     Raises:
         InvalidInput: one of the names is no clip of the data set.
     """
-    return metrics.evaluate(dataset.classes.take(_rows(names, dataset)).dense(), scores)
+    return metrics.all_metrics(dataset.classes.take(_rows(names, dataset)).dense(), scores)
 
 
 def right_answers(scores: Tensor, names: Sequence[str], dataset: AudioDataset) -> Tensor:

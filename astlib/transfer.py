@@ -328,8 +328,8 @@ def find_vit(name: str) -> Path | None:
     for folder in weight_folders():
         for stem in VIT_NAMES.get(name, (name,)) if folder.is_dir() else ():
             # The plain name, then ImageNet-1k, then timm's tags; never another training (dino, in21k) of such a name.
-            for found in (f"{stem}.safetensors", f"{stem}_in1k.safetensors", f"{stem}.*.safetensors"):
-                for path in sorted(path for path in folder.iterdir() if path.match(found)):
+            for pattern in (f"{stem}.safetensors", f"{stem}_in1k.safetensors", f"{stem}.*.safetensors"):
+                for path in sorted(path for path in folder.iterdir() if path.match(pattern)):
                     return path
     return None
 

@@ -148,7 +148,7 @@ def data_note(
         InvalidInput: no data set has the name `wanted`.
     """
     name, clips = html.escape(SPOKEN.get(dataset.name, dataset.name)), f"{len(dataset):,} clips"
-    found, missing = [], []
+    real, missing = [], []
     if dataset.is_synthetic and wanted != dataset.name:
         how = re.sub(r"(astlib .+)", r"<code>\1</code>", html.escape(data.data_source(wanted).get))
         missing.append(
@@ -158,7 +158,7 @@ def data_note(
             "then run the page again."
         )
     else:
-        found.append(f"{name} ({clips})")
+        real.append(f"{name} ({clips})")
     if weights_found is False:
         missing.append(
             "<strong>Random weights.</strong> No ImageNet weights were found, so the networks on this page "
@@ -166,8 +166,8 @@ def data_note(
             "holds <code>vit_tiny_patch16_224_in1k.safetensors</code>, and run the page again."
         )
     elif weights_found:
-        found.append("ImageNet weights")
-    source = f'<p class="data-source"><small>Made with {" and ".join(found)}.</small></p>' if found else ""
+        real.append("ImageNet weights")
+    source = f'<p class="data-source"><small>Made with {" and ".join(real)}.</small></p>' if real else ""
     if missing:
         box = "".join(f"<p>{text}</p>" for text in missing)
         source = f'<div class="data-note" role="note">{box}{source}</div>'

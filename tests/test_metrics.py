@@ -56,14 +56,14 @@ def test_only_the_order_of_the_scores_counts(problem):
     targets, scores = problem
     assume(targets.any())
     other = np.exp(scores)  # another scale, the same order
-    assert metrics.evaluate(targets, other) == pytest.approx(metrics.evaluate(targets, scores), nan_ok=True)
+    assert metrics.all_metrics(targets, other) == pytest.approx(metrics.all_metrics(targets, scores), nan_ok=True)
 
 
 def test_many_clips_and_classes_at_once():
     rng = np.random.default_rng(0)
     targets = (rng.random((3000, 60)) < 0.05).astype(float)
     scores = (targets + rng.standard_normal(targets.shape)).astype(np.float32)
-    found = metrics.evaluate(targets, scores)
+    found = metrics.all_metrics(targets, scores)
     assert found["mAP"] == pytest.approx(average_precision_score(targets, scores), abs=1e-6)
     assert found["mAUC"] == pytest.approx(roc_auc_score(targets, scores), abs=1e-6)
     assert found["d_prime"] == pytest.approx(math.sqrt(2) * NormalDist().inv_cdf(found["mAUC"]))
@@ -85,13 +85,13 @@ def test_classes_that_cannot_be_measured_are_left_out_and_counted():
     scores = np.array([[0.9, 0.1, 0.2, 0.1], [0.2, 0.3, 0.3, 0.2], [0.1, 0.2, 0.1, 0.3]])
     assert np.isnan(metrics.average_precision(targets, scores)).tolist() == [False, True, False, False]
     assert np.isnan(metrics.auc(targets, scores)).tolist() == [False, True, True, False]
-    found = metrics.evaluate(targets, scores)
+    found = metrics.all_metrics(targets, scores)
     assert found["classes_without_positives"] == 1
     assert found["mAUC"] == 0.75 and found["mAP"] == pytest.approx((1 + 1 + 5 / 6) / 3)
 
 
 def test_nothing_to_measure_is_nan_without_a_warning(recwarn):
-    found = metrics.evaluate(np.zeros((3, 2)), np.random.default_rng(0).random((3, 2)))
+    found = metrics.all_metrics(np.zeros((3, 2)), np.random.default_rng(0).random((3, 2)))
     assert math.isnan(found["mAP"]) and math.isnan(found["mAUC"]) and math.isnan(found["d_prime"])
     assert found["classes_without_positives"] == 2 and not recwarn.list
 
@@ -112,9 +112,9 @@ def test_the_originals_d_prime():
 def test_tensors_of_any_kind_give_plain_numbers():
     targets = torch.eye(4)[[0, 1, 2, 3, 0]]
     scores = torch.randn(5, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    expected = metrics.evaluate(targets.numpy(), scores.detach().numpy())
-    assert metrics.evaluate(targets, scores) == expected
-    assert metrics.evaluate(targets.bfloat16(), scores.double()) == expected
+    expected = metrics.all_metrics(targets.numpy(), scores.detach().numpy())
+    assert metrics.all_metrics(targets, scores) == expected
+    assert metrics.all_metrics(targets.bfloat16(), scores.double()) == expected
     assert {type(value) for value in expected.values()} <= {float, int}
     assert metrics.mean_average_precision(targets, scores) == expected["mAP"]
     assert metrics.mean_auc(targets, scores) == expected["mAUC"]
@@ -133,7 +133,7 @@ def test_tensors_of_any_kind_give_plain_numbers():
     ],
 )
 def test_errors_explain(targets, scores, message):
-    for function in (metrics.evaluate, metrics.mean_average_precision, metrics.accuracy):
+    for function in (metrics.all_metrics, metrics.mean_average_precision, metrics.accuracy):
         with pytest.raises(ValueError, match=message):
             function(targets, scores)
 

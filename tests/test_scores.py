@@ -6,7 +6,7 @@ import torch
 
 from astlib.data import Synthetic
 from astlib.errors import CheckpointError, InvalidInput
-from astlib.metrics import evaluate
+from astlib.metrics import all_metrics
 from astlib.scores import (
     ensemble,
     evaluate_ensemble,
@@ -42,7 +42,7 @@ def test_an_ensemble_averages_probabilities_of_files_and_folders(tmp_path):
     found = evaluate_ensemble([tmp_path / "run", tmp_path / "other.npz"], CLIPS)
     assert (
         found
-        == {"members": 2, **evaluate(CLIPS.targets, scores)}
+        == {"members": 2, **all_metrics(CLIPS.targets, scores)}
         == {"members": 2, **evaluate_scores(scores, names, CLIPS)}
     )
     save_scores(tmp_path / "fewer.npz", logits(1)[1:], CLIPS.names[1:], False)

@@ -65,15 +65,15 @@ def data_check(
         _check_place(report)
     whole = data.Report(name, 0)
     for part in source.everything(root, fold):
-        found = part.check(workers=workers)
-        whole.expected += found.expected
-        whole.problems |= found.problems
-        typer.echo(found)
-        for problem in list(found.problems.values())[:10]:
+        report_of_part = part.check(workers=workers)
+        whole.expected += report_of_part.expected
+        whole.problems |= report_of_part.problems
+        typer.echo(report_of_part)
+        for problem in list(report_of_part.problems.values())[:10]:
             typer.echo(f"  {problem.reason}")
-        if len(found.problems) > 10 and report is None:
-            typer.echo(f"  ... and {len(found.problems) - 10:,} more: --report FILE.csv lists them")
-        good = [i for i, clip in enumerate(part.names) if str(clip) not in found.problems]
+        if len(report_of_part.problems) > 10 and report is None:
+            typer.echo(f"  ... and {len(report_of_part.problems) - 10:,} more: --report FILE.csv lists them")
+        good = [i for i, clip in enumerate(part.names) if str(clip) not in report_of_part.problems]
         if good:
             _describe(part.select(rows=good), source.frames if frames is None else frames, stats, workers)
     if report is not None:

@@ -278,7 +278,7 @@ def reproduce(
         todo = runs.jobs_of(cells)
         if job >= len(todo):
             raise InvalidInput(f"there are the jobs 0 to {len(todo) - 1}; found {job}")
-        typer.echo(f"{todo[job].name}: executed notebook in {runs.execute(todo[job])}")
+        typer.echo(f"{todo[job].name}: executed notebook in {runs.execute_job(todo[job])}")
         return
     failed = runs.run_missing(cells, gpus_per_run, runs_per_gpu)
     ledger = Ledger()  # read after the runs, and once for all tables

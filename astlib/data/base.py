@@ -396,10 +396,10 @@ def folds_of(fold: int, split: Split) -> list[int]:
     everything = list(range(1, FOLD_COUNT + 1))
     if fold not in everything:
         raise InvalidInput(f"fold must be 1 to {FOLD_COUNT}, got {fold!r}")
-    found = {"train": [f for f in everything if f != fold], "test": [fold], "all": everything}.get(split)
-    if found is None:
+    folds = {"train": [f for f in everything if f != fold], "test": [fold], "all": everything}.get(split)
+    if folds is None:
         raise InvalidInput(f"split must be one of train, test, all, got {split!r}")
-    return found
+    return folds
 
 
 def _problems(items: list[Item]) -> list[Problem | None]:

@@ -88,7 +88,7 @@ class Archive:
             if self.sha256 is not None and (found := sha256(archive)) != self.sha256:
                 raise FetchError(f"its sha256 is {found}, the published one is {self.sha256}")
             shutil.rmtree(unpacked, ignore_errors=True)
-            content = unpack(archive, unpacked)
+            content = unpack_archive(archive, unpacked)
             self.verify(content)
             os.replace(content, final)
         except ConnectionLost as error:
@@ -411,7 +411,7 @@ def _length(error: urllib.error.HTTPError) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def unpack(archive: Path, folder: Path) -> Path:
+def unpack_archive(archive: Path, folder: Path) -> Path:
     """Unpack a zip or tar.gz.
 
     Args:

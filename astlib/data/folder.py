@@ -232,15 +232,15 @@ def _folders(root: Path) -> list[Path]:
 
 def _sounds(root: Path, folder: Path, left_out: Counter[str]) -> list[Path]:
     """Sound files in a folder and below, sorted. The suffixes of other files are counted in `left_out`."""
-    found = []
+    sounds = []
     for path in sorted(folder.rglob("*")):
         if any(name.startswith(".") for name in path.relative_to(root).parts) or not path.is_file():
             continue
         if path.suffix.lower() in audio.SUFFIXES:
-            found.append(path)
+            sounds.append(path)
         else:
             left_out[path.suffix.lower() or path.name] += 1
-    return found
+    return sounds
 
 
 def _part(name: str) -> Part | None:

@@ -170,11 +170,11 @@ def find_copy(root: str | os.PathLike[str] | None, version: Version | None = Non
         raise InvalidInput(f"version must be v0.01, v0.02 or None, got {version!r}")
     if root is not None:
         return Path(root)
-    found = next((folder for name in FOLDERS[version] if (folder := find_data(name))), None)
-    if found is None:
+    folder_here = next((folder for name in FOLDERS[version] if (folder := find_data(name))), None)
+    if folder_here is None:
         looked = ", ".join(str(folder) for name in FOLDERS[version] for folder in data_folders(name))
         raise DataNotFound(f"Speech Commands is not on this machine (looked for {looked}). {SPEECH_COMMANDS_HELP}")
-    return found
+    return folder_here
 
 
 def has_testing_part(root: str | os.PathLike[str] | None) -> bool:

@@ -137,14 +137,14 @@ def _epochs(record: Record, recipe: Recipe) -> list[str]:
 
 
 def _metrics(record: Record) -> list[str]:
-    rule, found = record.parameters["selection"], []
+    rule, problems_found = record.parameters["selection"], []
     if rule != "average" and not 1 <= record.metrics["epoch"] <= len(record.epochs):
         return [f"it reports epoch {record.metrics['epoch']} of {len(record.epochs)}"]
     chosen = record.metrics["average"] if rule == "average" else record.epochs[record.metrics["epoch"] - 1]
     if any(record.metrics[name] != chosen[name] for name in METRICS):
-        found.append(f"its metrics are not those of its {record.metrics['rule']}")
+        problems_found.append(f"its metrics are not those of its {record.metrics['rule']}")
     if rule == "last" and record.metrics["epoch"] != len(record.epochs):
-        found.append("it reports another epoch than the last")
+        problems_found.append("it reports another epoch than the last")
     if not math.isclose(record.wall_seconds, sum(entry["seconds"] for entry in record.epochs), rel_tol=1e-6):
-        found.append("its time is not the sum of its epochs'")
-    return found
+        problems_found.append("its time is not the sum of its epochs'")
+    return problems_found

@@ -78,12 +78,12 @@ class Ledger:
             The records, ordered by id.
         """
         wanted = {("name" if key == "recipe" else key): value for key, value in parameters.items()}
-        found = [
+        matching = [
             record
             for record in self.records
             if all(record.parameters.get(key) == value for key, value in wanted.items())
         ]
-        return sorted(found, key=lambda record: record.id)
+        return sorted(matching, key=lambda record: record.id)
 
     def serving(self, recipe: Recipe) -> list[Record]:
         """List the records that are a run of a recipe, or that begin with one.

@@ -146,13 +146,13 @@ def versions() -> dict[str, str | None]:
     Returns:
         Name to version; None for a package that is not installed.
     """
-    found: dict[str, str | None] = {"python": platform.python_version()}
+    by_name: dict[str, str | None] = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            by_name[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+            by_name[name] = None
+    return by_name
 
 
 def peak_memory(device: torch.device) -> int:

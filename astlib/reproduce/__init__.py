@@ -5,7 +5,7 @@ Chapter: notebooks/12_the_ablations.ipynb
 
 from .cells import SCALES, TABLES, Cell, Ensemble
 from .compare import claim, obtained, rows_of, side_by_side
-from .jobs import Job, execute, job, jobs_of, train
+from .jobs import Job, execute_job, job, jobs_of, train
 from .schedule import missing, plan, ready, run_missing, slurm
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "Ensemble",
     "Job",
     "claim",
-    "execute",
+    "execute_job",
     "job",
     "jobs_of",
     "missing",

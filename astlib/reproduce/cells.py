@@ -143,7 +143,9 @@ TABLES = {
 # What several tables share: chapters, recipes, and the values of a setting with their words.
 AUDIOSET_CHAPTER, ABLATIONS, CNN_CHAPTER = "10_audioset", "12_the_ablations", "13_cnns_beside_it"
 ESC_CHAPTER, WORDS_CHAPTER = "09_esc50", "11_speech_commands"
-BALANCED, FULL, ESC, WORDS = (RECIPES[name] for name in ("audioset-balanced", "audioset", "esc50", "speech-commands"))
+_BALANCED, _FULL, _ESC, _WORDS = (
+    RECIPES[name] for name in ("audioset-balanced", "audioset", "esc50", "speech-commands")
+)
 POSITION = {"reinit": "drawn anew", "nearest": "nearest neighbour", "bilinear": "bilinear"}
 PATCHES = ((128, 2), (16, 16), (32, 32))  # mel bins x frames
 
@@ -185,16 +187,16 @@ def _paper_ensemble(name: str, what: str, members: tuple[Cell, ...], published: 
 
 # One row per cell.
 # fmt: off
-PAPER_FULL = _paper("audioset/full", "all of it, weights averaged", FULL, "audioset-full", AUDIOSET_CHAPTER,
+PAPER_FULL = _paper("audioset/full", "all of it, weights averaged", _FULL, "audioset-full", AUDIOSET_CHAPTER,
                     seeds=SEEDS)
-PAPER_OVERLAP_0 = _paper("overlap/0-full", "overlap 0, all of AudioSet", FULL, "overlap-0-full", **_stride(16))
-PAPER_OVERLAP_2 = _paper("overlap/2-full", "overlap 2, all of AudioSet", FULL, "overlap-2-full", **_stride(14))
-PAPER_OVERLAP_4 = _paper("overlap/4-full", "overlap 4, all of AudioSet", FULL, "overlap-4-full", **_stride(12))
-PAPER: tuple[AnyCell, ...] = (
-    _paper("audioset/balanced", "balanced part, weights averaged", BALANCED, "audioset-balanced", AUDIOSET_CHAPTER,
+PAPER_OVERLAP_0 = _paper("overlap/0-full", "overlap 0, all of AudioSet", _FULL, "overlap-0-full", **_stride(16))
+PAPER_OVERLAP_2 = _paper("overlap/2-full", "overlap 2, all of AudioSet", _FULL, "overlap-2-full", **_stride(14))
+PAPER_OVERLAP_4 = _paper("overlap/4-full", "overlap 4, all of AudioSet", _FULL, "overlap-4-full", **_stride(12))
+PAPER_CELLS: tuple[AnyCell, ...] = (
+    _paper("audioset/balanced", "balanced part, weights averaged", _BALANCED, "audioset-balanced", AUDIOSET_CHAPTER,
            seeds=SEEDS),
     PAPER_FULL,
-    _paper("audioset/last-epoch", "all of it, last epoch", FULL, "audioset-full-last-epoch", AUDIOSET_CHAPTER,
+    _paper("audioset/last-epoch", "all of it, last epoch", _FULL, "audioset-full-last-epoch", AUDIOSET_CHAPTER,
            seeds=SEEDS, rule="last"),
     _paper_ensemble("audioset/ensemble-s", "three runs with other seeds", (PAPER_FULL,), "audioset-full-ensemble-s"),
     _paper_ensemble("audioset/ensemble-m", "the three, and strides 12, 14 and 16", (PAPER_FULL, PAPER_OVERLAP_4,
@@ -203,36 +205,37 @@ PAPER: tuple[AnyCell, ...] = (
            CNN_CHAPTER),
     _paper("cnns/psla-balanced", "PSLA, balanced part, weights averaged", RECIPES["audioset-psla-balanced"],
            "audioset-psla-balanced", CNN_CHAPTER),
-    _paper("pretraining/none-balanced", "random weights, balanced AudioSet", BALANCED, "pretraining-none-balanced",
+    _paper("pretraining/none-balanced", "random weights, balanced AudioSet", _BALANCED, "pretraining-none-balanced",
            init="scratch"),
-    _paper("pretraining/none-full", "random weights, all of AudioSet", FULL, "pretraining-none-full", init="scratch"),
-    _paper("pretraining/imagenet-balanced", "ImageNet, balanced AudioSet", BALANCED, "pretraining-imagenet-balanced"),
-    _paper("pretraining/imagenet-full", "ImageNet, all of AudioSet", FULL, "pretraining-imagenet-full"),
-    _paper("weights/vit-base", "ViT-B", BALANCED, "weights-vit-base", weights="vit_base_patch16_384"),
-    _paper("weights/vit-large", "ViT-L, no overlap", BALANCED, "weights-vit-large", weights="vit_large_patch16_384",
+    _paper("pretraining/none-full", "random weights, all of AudioSet", _FULL, "pretraining-none-full", init="scratch"),
+    _paper("pretraining/imagenet-balanced", "ImageNet, balanced AudioSet", _BALANCED, "pretraining-imagenet-balanced"),
+    _paper("pretraining/imagenet-full", "ImageNet, all of AudioSet", _FULL, "pretraining-imagenet-full"),
+    _paper("weights/vit-base", "ViT-B", _BALANCED, "weights-vit-base", weights="vit_base_patch16_384"),
+    _paper("weights/vit-large", "ViT-L, no overlap", _BALANCED, "weights-vit-large", weights="vit_large_patch16_384",
            model_size="large384", **_stride(16)),
-    _paper("weights/deit", "DeiT without distillation", BALANCED, "weights-deit", weights="deit_base_patch16_384"),
-    _paper("weights/deit-distilled", "DeiT with distillation", BALANCED, "weights-deit-distilled",
+    _paper("weights/deit", "DeiT without distillation", _BALANCED, "weights-deit", weights="deit_base_patch16_384"),
+    _paper("weights/deit-distilled", "DeiT with distillation", _BALANCED, "weights-deit-distilled",
            weights="deit_base_distilled_patch16_384"),
-    *(_paper(f"position/{mode}", what, BALANCED, f"position-{mode}", position=mode) for mode, what in POSITION.items()),
-    _paper("overlap/0-balanced", "overlap 0, balanced AudioSet", BALANCED, "overlap-0-balanced", **_stride(16)),
+    *(_paper(f"position/{mode}", words, _BALANCED, f"position-{mode}", position=mode) for mode, words in
+      POSITION.items()),
+    _paper("overlap/0-balanced", "overlap 0, balanced AudioSet", _BALANCED, "overlap-0-balanced", **_stride(16)),
     PAPER_OVERLAP_0,
-    _paper("overlap/2-balanced", "overlap 2, balanced AudioSet", BALANCED, "overlap-2-balanced", **_stride(14)),
+    _paper("overlap/2-balanced", "overlap 2, balanced AudioSet", _BALANCED, "overlap-2-balanced", **_stride(14)),
     PAPER_OVERLAP_2,
-    _paper("overlap/4-balanced", "overlap 4, balanced AudioSet", BALANCED, "overlap-4-balanced", **_stride(12)),
+    _paper("overlap/4-balanced", "overlap 4, balanced AudioSet", _BALANCED, "overlap-4-balanced", **_stride(12)),
     PAPER_OVERLAP_4,
-    _paper("overlap/6-balanced", "overlap 6, balanced AudioSet", BALANCED, "overlap-6-balanced", **_stride(10)),
-    _paper("overlap/6-full", "overlap 6, all of AudioSet", FULL, "overlap-6-full", **_stride(10)),
-    _paper("patch/128x2", "128 x 2, random weights", BALANCED, "patch-128x2-none", **_patch(128, 2)),
-    _paper("patch/16x16", "16 x 16, random weights", BALANCED, "patch-16x16-none", **_patch(16, 16)),
-    _paper("patch/32x32", "32 x 32, random weights", BALANCED, "patch-32x32-none", **_patch(32, 32)),
-    _paper("patch/16x16-imagenet", "16 x 16, ImageNet", BALANCED, "patch-16x16-imagenet", **_stride(16)),
-    _paper("esc50/ast-s", "AST-S, ImageNet", ESC, "esc50-ast-s", ESC_CHAPTER, ALL_FOLDS, SEEDS),
+    _paper("overlap/6-balanced", "overlap 6, balanced AudioSet", _BALANCED, "overlap-6-balanced", **_stride(10)),
+    _paper("overlap/6-full", "overlap 6, all of AudioSet", _FULL, "overlap-6-full", **_stride(10)),
+    _paper("patch/128x2", "128 x 2, random weights", _BALANCED, "patch-128x2-none", **_patch(128, 2)),
+    _paper("patch/16x16", "16 x 16, random weights", _BALANCED, "patch-16x16-none", **_patch(16, 16)),
+    _paper("patch/32x32", "32 x 32, random weights", _BALANCED, "patch-32x32-none", **_patch(32, 32)),
+    _paper("patch/16x16-imagenet", "16 x 16, ImageNet", _BALANCED, "patch-16x16-imagenet", **_stride(16)),
+    _paper("esc50/ast-s", "AST-S, ImageNet", _ESC, "esc50-ast-s", ESC_CHAPTER, ALL_FOLDS, SEEDS),
     _paper("esc50/ast-p", "AST-P, ImageNet and AudioSet", RECIPES["esc50-p"], "esc50-ast-p", ESC_CHAPTER, ALL_FOLDS,
            SEEDS),
-    _paper("esc50/scratch", "random weights", ESC, "", ESC_CHAPTER, ALL_FOLDS, init="scratch"),
-    _paper("speech-commands/ast-s", "AST-S, ImageNet", WORDS, "sc-ast-s", WORDS_CHAPTER, seeds=SEEDS),
-    _paper("speech-commands/ast-p", "AST-P, ImageNet and AudioSet", WORDS, "sc-ast-p", WORDS_CHAPTER, seeds=SEEDS,
+    _paper("esc50/scratch", "random weights", _ESC, "", ESC_CHAPTER, ALL_FOLDS, init="scratch"),
+    _paper("speech-commands/ast-s", "AST-S, ImageNet", _WORDS, "sc-ast-s", WORDS_CHAPTER, seeds=SEEDS),
+    _paper("speech-commands/ast-p", "AST-P, ImageNet and AudioSet", _WORDS, "sc-ast-p", WORDS_CHAPTER, seeds=SEEDS,
            init=RELEASED_MODEL),
 )
 # fmt: on
@@ -257,7 +260,7 @@ def _tiny(
 
 # One row per cell.
 # fmt: off
-TINY: tuple[AnyCell, ...] = (
+TINY_CELLS: tuple[AnyCell, ...] = (
     _tiny("esc50/ast-s", "AST-Tiny, ImageNet, no overlap", "esc50-ast-s", RECIPES["esc50-tiny"], ESC_CHAPTER),
     _tiny("speech-commands/ast-s", "AST-Tiny, ImageNet, nine words", "sc-ast-s", NINE_WORDS, WORDS_CHAPTER),
     _tiny("pretraining/none", "random weights", "pretraining-none-balanced", init="scratch"),
@@ -286,7 +289,7 @@ TINY: tuple[AnyCell, ...] = (
     _tiny("tokens/two", "class and distillation token"),
     _tiny("tokens/one", "class token alone", prefix_tokens=1),
     _tiny("normalisation/recipe", "ESC-50's, as published", mean=REFERENCE.mean, std=REFERENCE.std),
-    _tiny("normalisation/audioset", "AudioSet's", mean=BALANCED.mean, std=BALANCED.std),
+    _tiny("normalisation/audioset", "AudioSet's", mean=_BALANCED.mean, std=_BALANCED.std),
     _tiny("normalisation/none", "none: the log-mel as it is", mean=0.0, std=0.5),
     _tiny("learning-rate/1e-4", "1e-4, the paper's for base", lr=1e-4),
     _tiny("learning-rate/3e-4", "3e-4, the recipe's", lr=3e-4),
@@ -297,12 +300,16 @@ TINY: tuple[AnyCell, ...] = (
 # --- a try: the whole way in minutes, on sounds made in code. Its records stay out of the ledger -------------
 
 TRIAL = RECIPES["synthetic"].replace(init="scratch", epochs=1, fstride=32, tstride=32, batch=16)
-TRY: tuple[AnyCell, ...] = (
+TRY_CELLS: tuple[AnyCell, ...] = (
     Cell("learning-rate/3e-4", "3e-4", TRIAL, ABLATIONS, (1, 2), scale="try"),
     Cell("learning-rate/1e-3", "1e-3", TRIAL.replace(lr=1e-3), ABLATIONS, (1, 2), scale="try"),
 )
 
-SCALES: dict[Scale, dict[str, AnyCell]] = {"paper": _by_name(PAPER), "tiny": _by_name(TINY), "try": _by_name(TRY)}
+SCALES: dict[Scale, dict[str, AnyCell]] = {
+    "paper": _by_name(PAPER_CELLS),
+    "tiny": _by_name(TINY_CELLS),
+    "try": _by_name(TRY_CELLS),
+}
 """Every cell of each scale, by name, in the order of the tables."""
 
 

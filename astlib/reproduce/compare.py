@@ -401,7 +401,7 @@ def _as_text(row: Row) -> list[str]:
         gap_text(found, published),
         verdict(found, published),
         paired_text(row.paired, row.cell.metric),
-        hardware(records),
+        hardware_text(records),
         duration(sum(record.wall_seconds for record in records)) if records else "",
         ", ".join(sorted({(record.commit or "")[:8] for record in records})),
     ]
@@ -467,7 +467,7 @@ def claim(row: Row) -> str:
     return f"{points}: {'' if pair.p_folds < 0.05 else 'no difference '}beyond the spread, p = {pair.p_folds:.2g}"
 
 
-def hardware(records: Iterable[Record]) -> str:
+def hardware_text(records: Iterable[Record]) -> str:
     """List the devices and precisions of records.
 
     Args:

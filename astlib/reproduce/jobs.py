@@ -74,14 +74,14 @@ def job(cell: str, scale: str = "tiny", fold: int = 1, seed: int = 0) -> Job:
     table, _, name = cell.partition("/")
     if not name:
         raise InvalidInput(f"a cell is named table/cell, such as position/nearest; found {cell!r}")
-    found = select(table, name, scale)[0]
-    if isinstance(found, Ensemble):
-        members = ", ".join(member.name for member in found.members)
+    selected = select(table, name, scale)[0]
+    if isinstance(selected, Ensemble):
+        members = ", ".join(member.name for member in selected.members)
         raise InvalidInput(f"{cell} is an ensemble of {members}: run those, then `astlib reproduce`")
-    for what, value, known in (("fold", fold, found.folds), ("seed", seed, found.seeds)):
+    for what, value, known in (("fold", fold, selected.folds), ("seed", seed, selected.seeds)):
         if type(value) is not int or value not in known:
             raise InvalidInput(f"{what} of {cell} must be one of {', '.join(map(str, known))}; found {value!r}")
-    return Job(found, fold, seed)
+    return Job(selected, fold, seed)
 
 
 def jobs_of(cells: Iterable[AnyCell]) -> list[Job]:
@@ -93,14 +93,14 @@ def jobs_of(cells: Iterable[AnyCell]) -> list[Job]:
     Returns:
         The jobs. Their positions are the numbers that `astlib reproduce --job` takes.
     """
-    found: dict[Recipe, Job] = {}
+    by_recipe: dict[Recipe, Job] = {}
     for cell in cells:
         for part in cell.members if isinstance(cell, Ensemble) else (cell,):
             for seed in part.seeds:
                 for fold in part.folds:
                     job = Job(part, fold, seed)
-                    found.setdefault(job.recipe, job)
-    return list(found.values())
+                    by_recipe.setdefault(job.recipe, job)
+    return list(by_recipe.values())
 
 
 def record_of(job: Job, ledger: Ledger) -> Record | None:
@@ -212,7 +212,7 @@ def keep(record: Record) -> None:
         record.save(paths.results() / "runs")
 
 
-def execute(job: Job) -> Path:
+def execute_job(job: Job) -> Path:
     """Carry out a job by executing its chapter with papermill.
 
     Args:

@@ -65,7 +65,7 @@ def plan(cells: Sequence[AnyCell], ledger: Ledger | None = None) -> Table:
         left += 1
         words = []
         for card in cards:
-            spent = hours(job.recipe, card, ledger)
+            spent = estimated_hours(job.recipe, card, ledger)
             if spent is None:
                 unknown[card] += 1
             else:
@@ -80,7 +80,7 @@ def plan(cells: Sequence[AnyCell], ledger: Ledger | None = None) -> Table:
     return Table(["job", "cell", "fold", "seed", "state", *cards], rows)
 
 
-def hours(recipe: Recipe, card: str, ledger: Ledger) -> Hours | None:
+def estimated_hours(recipe: Recipe, card: str, ledger: Ledger) -> Hours | None:
     """Estimate the hours of a run, with as many clips as its recipe had in earlier runs.
 
     A copy of a data set need not be the whole: the nine words of the tiny scale are 5,000 clips of Speech Commands.
@@ -174,7 +174,7 @@ def slurm(table: str, cell: str, cells: Sequence[AnyCell], card: str = "A100", g
     everything, todo = jobs_of(cells), missing(cells, ledger)
     if not todo:
         raise InvalidInput(f"nothing is missing in {table} {cell}".rstrip())
-    spent = [hours(everything[number].recipe, card, ledger) for number in todo]
+    spent = [estimated_hours(everything[number].recipe, card, ledger) for number in todo]
     longest = max(most for _, most in filter(None, spent)) / gpus_per_run
     wanted, scale = f"{table} {cell}".strip(), cells[0].scale
     return f"""#!/bin/bash

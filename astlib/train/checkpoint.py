@@ -115,11 +115,11 @@ def latest(out: str | Path) -> Path | None:
     Returns:
         Its folder, or None.
     """
-    found = complete(out)
-    return found[-1] if found else None
+    checkpoints = complete(out)
+    return checkpoints[-1] if checkpoints else None
 
 
-def load(folder: str | Path, model: Network, optimizer: Stateful, scaler: Stateful | None = None) -> State:
+def restore(folder: str | Path, model: Network, optimizer: Stateful, scaler: Stateful | None = None) -> State:
     """Restore weights, optimizer and scaler from a checkpoint.
 
     Args:

@@ -284,7 +284,7 @@ class Training:
         """Go on from the last checkpoint, or write down what is about to begin."""
         last = checkpoint.latest(self.out)
         if last is not None:
-            state = checkpoint.load(last, self.model, self.optimizer, self.accelerator.scaler)
+            state = checkpoint.restore(last, self.model, self.optimizer, self.accelerator.scaler)
             self.epoch, self.step, self.loss, self.seconds = state.epoch, state.step, state.loss, state.seconds
             self.record.resume(state.record)
             self._write_log()

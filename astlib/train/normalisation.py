@@ -89,7 +89,7 @@ def _clips(
     dataset: AudioDataset, rows: np.ndarray, seed: int, mixed: bool, progress: bool, workers: int
 ) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
     """Load the usable clips of these rows, a few at once: place of the first, waveforms, lengths, draws for masks."""
-    plan = sampling.plan(len(rows), MEASURED_AT_ONCE, seed, 0, mixup=ORIGINAL_MIXUP if mixed else 0)
+    plan = sampling.plan_epoch(len(rows), MEASURED_AT_ONCE, seed, 0, mixup=ORIGINAL_MIXUP if mixed else 0)
     steps = [rows[plan.indices(step)].tolist() for step in range(len(plan))]
     masks = torch.from_numpy(sampling.random(seed, 0, MASKS).random((len(rows), 4))).float()
     loader = DataLoader(Loadable(dataset), batch_sampler=steps, collate_fn=collate, num_workers=workers)

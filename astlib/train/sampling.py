@@ -70,8 +70,8 @@ def draw(weights: NDArray[np.float64], count: int, seed: int, epoch: int) -> NDA
         raise InvalidInput("no clip has a weight above 0: are there labels at all?")
     source = random(seed, epoch, BALANCED)
     points = np.sort(source.random(count)) * edges[-1]  # sorted, because a search in order stays in the CPU's cache
-    found = np.minimum(np.searchsorted(edges, points, side="right"), len(weights) - 1)
-    return source.permutation(found)
+    clips = np.minimum(np.searchsorted(edges, points, side="right"), len(weights) - 1)
+    return source.permutation(clips)
 
 
 def draw_lambda(source: np.random.Generator, mixed: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -137,8 +137,8 @@ class Plan:
         """
         whole, mine = self.places(step, process, processes)
         mixed = self.lam[mine] < 1
-        found = [*self.clips[mine].tolist(), *self.partners[mine][mixed].tolist()]
-        return found or [int(self.clips[whole.start])]
+        clips = [*self.clips[mine].tolist(), *self.partners[mine][mixed].tolist()]
+        return clips or [int(self.clips[whole.start])]
 
     def pairs(self, step: int, process: int = 0, processes: int = 1) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Tell for each clip of a process in a step where its partner is loaded, and lambda.
@@ -158,7 +158,7 @@ class Plan:
         return partners, lam
 
 
-def plan(
+def plan_epoch(
     length: int,
     batch: int,
     seed: int,

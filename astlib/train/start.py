@@ -53,9 +53,9 @@ def build_model(recipe: Recipe, labels: Sequence[str]) -> tuple[Network, Weights
             return networks.build(cfg), {"source": "scratch", "hash": None}
         if recipe.init == "imagenet":
             name = recipe.weights or (recipe.model_size if recipe.network == "ast" else EFFICIENTNET)
-            found = transfer.find_vit(name)
+            file = transfer.find_vit(name)
             state = transfer.load_vit(name)
-            source = found.stem if found else transfer.VIT_NAMES.get(name, (name,))[0]
+            source = file.stem if file else transfer.VIT_NAMES.get(name, (name,))[0]
             model = transfer.from_imagenet(state, cfg, recipe.channels, recipe.position)
             return model, {"source": f"imagenet, {source}", "hash": weights_hash(state)}
         start = networks.open_model(recipe.init)

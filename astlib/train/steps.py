@@ -124,7 +124,7 @@ class Stepper:
             yield from self._streamed(train, epoch, first)
             return
         rank, world, device = self.accelerator.process_index, self.accelerator.num_processes, self.accelerator.device
-        plan = sampling.plan(len(train), recipe.batch, recipe.seed, epoch, self.weights, recipe.mixup)
+        plan = sampling.plan_epoch(len(train), recipe.batch, recipe.seed, epoch, self.weights, recipe.mixup)
         numbers = range(first, len(plan))
         loader = DataLoader(
             Loadable(train),

@@ -18,7 +18,7 @@ import pytest
 import soundfile
 
 from astlib.data import fetch as fetching
-from astlib.data.fetch import DOWNLOADS, Archive, fetch, unpack, verify_esc50, whole_list
+from astlib.data.fetch import DOWNLOADS, Archive, fetch, unpack_archive, verify_esc50, whole_list
 from astlib.errors import FetchError
 from astlib.paths import cache, find_data
 
@@ -219,7 +219,7 @@ def test_a_tar_with_the_published_hash_is_unpacked_after_a_cut(server):
 
 def test_another_hash_is_refused_before_anything_is_unpacked(server, monkeypatch):
     server.content = TARBALL[:-1] + bytes([TARBALL[-1] ^ 1])
-    monkeypatch.setattr(fetching, "unpack", lambda *_: pytest.fail("unpacked before it was verified"))
+    monkeypatch.setattr(fetching, "unpack_archive", lambda *_: pytest.fail("unpacked before it was verified"))
     with pytest.raises(FetchError, match="its sha256 is .* the published one is .*thrown away"):
         get(server, sha256=hashlib.sha256(TARBALL).hexdigest())
     assert left_over() == []
@@ -249,7 +249,7 @@ def test_a_right_hash_does_not_make_an_unsafe_tar_safe(server, entries):
 def test_half_an_archive_is_not_one(tmp_path, content):
     (tmp_path / "half").write_bytes(content)
     with pytest.raises(FetchError, match="not a whole archive"):
-        unpack(tmp_path / "half", tmp_path / "out")
+        unpack_archive(tmp_path / "half", tmp_path / "out")
 
 
 def test_names_that_lead_out_of_the_folder_are_refused(tmp_path):
@@ -257,7 +257,7 @@ def test_names_that_lead_out_of_the_folder_are_refused(tmp_path):
         path = tmp_path / "bad.zip"
         path.write_bytes(archive({name: b"x"}))
         with pytest.raises(FetchError, match="leads out of its folder"):
-            unpack(path, tmp_path / "out")
+            unpack_archive(path, tmp_path / "out")
     assert not (tmp_path / "evil").exists()
 
 

@@ -135,7 +135,7 @@ def test_a_chapter_that_fails_says_where_its_traceback_is(tmp_path, monkeypatch)
     monkeypatch.setattr(notebooks, "execute", failing)
     job = reproduce.job("position/nearest", fold=2)
     with pytest.raises(AstlibError, match="DataNotFound: ESC-50 is not on this machine") as stop:
-        reproduce.execute(job)
+        reproduce.execute_job(job)
     assert str(job.out / "12_the_ablations.ipynb") in str(stop.value)
 
 

@@ -23,7 +23,7 @@ def test_a_checkpoint_of_another_model_is_refused(finished, tmp_path):
     kept = checkpoint.save(tmp_path, model, torch.optim.Adam(model.parameters()), state)
     other = AST(RECIPE.replace(input_tdim=64).model_config(LABELS))
     with pytest.raises(CheckpointError, match="checkpoint-001-0000000 cannot be used"):
-        checkpoint.load(kept, other, torch.optim.Adam(other.parameters()))
+        checkpoint.restore(kept, other, torch.optim.Adam(other.parameters()))
 
 
 def test_what_is_saved_comes_back_and_earlier_ones_go(tmp_path):
@@ -39,7 +39,7 @@ def test_what_is_saved_comes_back_and_earlier_ones_go(tmp_path):
     ) == kept
     other = AST(model.cfg)
     fresh = torch.optim.Adam(other.parameters(), lr=0.1)
-    assert checkpoint.load(kept, other, fresh) == state
+    assert checkpoint.restore(kept, other, fresh) == state
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
     before, after = optimizer.state_dict()["state"], fresh.state_dict()["state"]
     assert before and all(torch.equal(before[i][key], after[i][key]) for i in before for key in before[i])
@@ -52,7 +52,7 @@ def test_a_damaged_file_is_named(tmp_path, name):
     kept = checkpoint.save(tmp_path, model, optimizer, State(2, 0, 0.0, 0.0, {}))
     (kept / name).write_bytes((kept / name).read_bytes()[:20])
     with pytest.raises(CheckpointError, match="checkpoint-002-0000000 cannot be used for this run"):
-        checkpoint.load(kept, model, optimizer)
+        checkpoint.restore(kept, model, optimizer)
 
 
 def test_the_average_is_the_mean_and_wants_one_network(tmp_path):

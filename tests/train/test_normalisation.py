@@ -65,7 +65,7 @@ def test_the_originals_way_written_out(monkeypatch, batch):
     dataset = Noise(
         [(int(n), float(level)) for n, level in zip(rng.integers(9_000, 30_000, 60), rng.random(60), strict=True)]
     )
-    plan = sampling.plan(60, 25, 7, 0, mixup=0.5)
+    plan = sampling.plan_epoch(60, 25, 7, 0, mixup=0.5)
     draws = sampling.random(7, 0, 3).random((60, 4)).astype(np.float32)
     means, stds = [], []
     for start in range(0, 60, batch):
@@ -91,7 +91,7 @@ def test_the_originals_way_leaves_out_how_batches_differ(monkeypatch):
     monkeypatch.setattr(module, "ORIGINAL_MIXUP", 0.0)
     monkeypatch.setattr(module, "ORIGINAL_FREQM", 0)
     monkeypatch.setattr(module, "ORIGINAL_TIMEM", 0)
-    order = sampling.plan(50, 25, 0, 0).clips
+    order = sampling.plan_epoch(50, 25, 0, 0).clips
     loud = np.isin(np.arange(50), order[:25])
     dataset = Noise([(16_000, 1.0 if loud[i] else 0.001) for i in range(50)])
     pooled = normalisation(dataset, 98, progress=False)

@@ -126,14 +126,14 @@ class AudioSet(AudioDataset):
         """Decode one clip: `(samples,)` float32 in [-1, 1] at 16 kHz. Raises AudioError if it cannot be used."""
         if self._cells is None:
             return audio.load(self._path(source), self.rate)
-        row: parquet.Row = self._cells[int(source)]
+        row: parquet.ClipRow = self._cells[int(source)]
         return parquet.decode(row["audio"], row["video_id"], self.rate)
 
     def seconds(self, source: Any) -> float:
         """Measure how long one clip is, by its header. Raises AudioError if it cannot be read."""
         if self._cells is None:
             return audio.seconds(self._path(source))
-        row: parquet.Row = self._cells[int(source)]
+        row: parquet.ClipRow = self._cells[int(source)]
         return audio.seconds(parquet.encoded(row["audio"], row["video_id"]), row["video_id"])
 
     def _path(self, source: bytes) -> str:

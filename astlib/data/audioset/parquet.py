@@ -33,7 +33,7 @@ PARQUET_FOLDERS: dict[AudioSetSplit, list[str]] = {
 PARQUET_COLUMNS = {"video_id", "audio", "labels"}
 
 
-class Cell(TypedDict):
+class EncodedSound(TypedDict):
     """The sound of a clip: the bytes of a sound file, or the path of one.
 
     Attributes:
@@ -45,7 +45,7 @@ class Cell(TypedDict):
     path: str | None
 
 
-class Row(TypedDict):
+class ClipRow(TypedDict):
     """One clip of the table.
 
     Attributes:
@@ -55,7 +55,7 @@ class Row(TypedDict):
     """
 
     video_id: str
-    audio: Cell | None
+    audio: EncodedSound | None
     labels: list[str] | None
 
 
@@ -214,7 +214,7 @@ def read_columns(rows: "Dataset", mids: list[str]) -> Columns:
     return Columns(ytids, classes, sizes, unknown_labels(+unknown))
 
 
-def encoded(cell: Cell | None, name: str) -> bytes | str:
+def encoded(cell: EncodedSound | None, name: str) -> bytes | str:
     """Take the encoded sound of a clip from its cell.
 
     Args:
@@ -234,7 +234,7 @@ def encoded(cell: Cell | None, name: str) -> bytes | str:
     raise AudioError(f"{name}: the table has no sound for it. Leave it out", "missing")
 
 
-def decode(cell: Cell | None, name: str, rate: int) -> Tensor:
+def decode(cell: EncodedSound | None, name: str, rate: int) -> Tensor:
     """Decode the sound of a clip.
 
     Args:

@@ -19,7 +19,7 @@ from ..batch import Batch, Item, collate, guarded
 from ..report import Report
 from . import parquet
 from .lists import AUDIOSET_HELP, AudioSetRoot, AudioSetSplit, label_table, locate, name_of, shown
-from .parquet import Row
+from .parquet import ClipRow
 
 
 class AudioStream:
@@ -109,7 +109,7 @@ class AudioStream:
         Yields:
             One batch per step.
         """
-        order: Iterable[Row] = self._shuffled(np.random.default_rng([seed, epoch])) if shuffle else self._rows
+        order: Iterable[ClipRow] = self._shuffled(np.random.default_rng([seed, epoch])) if shuffle else self._rows
         rows = islice(enumerate(order), skip * batch, None)
         with ThreadPoolExecutor(self.workers) as threads:
             ahead: deque[list[Future[Item]]] = deque()  # decoded while the step before is being used
@@ -121,7 +121,7 @@ class AudioStream:
             while ahead:
                 yield self._collated(ahead.popleft())
 
-    def _shuffled(self, draws: np.random.Generator) -> Iterator[Row]:
+    def _shuffled(self, draws: np.random.Generator) -> Iterator[ClipRow]:
         """The rows of one epoch in random order.
 
         The stream's own shuffle is not used: it reads ten files at once, which is gigabytes of sound.
@@ -135,7 +135,7 @@ class AudioStream:
             held[i] = row
         yield from (held[i] for i in draws.permutation(len(held)))
 
-    def _target(self, row: Row) -> Tensor:
+    def _target(self, row: ClipRow) -> Tensor:
         target = torch.zeros(len(self.labels))
         for mid in row["labels"] or []:
             if mid in self._columns:
@@ -144,7 +144,7 @@ class AudioStream:
                 self.unknown[mid] += 1
         return target
 
-    def _item(self, index: int, row: Row, target: Tensor) -> Item:
+    def _item(self, index: int, row: ClipRow, target: Tensor) -> Item:
         def make() -> Item:
             return {"waveform": parquet.decode(row["audio"], name, self.rate), "target": target, "index": index}
 
