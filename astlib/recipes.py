@@ -7,7 +7,9 @@ followed, and the others are recipes of their own, such as "speech-commands-scri
 Chapter: notebooks/07_the_training_loop.ipynb
 """
 
+import contextlib
 import difflib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints
@@ -236,7 +238,7 @@ class _Shared(TypedDict):
 
 
 RECIPE_TYPES = get_type_hints(Recipe)
-TYPE_WORDS = {int: "a whole number", float: "a number", str: "a text", tuple: "a pair", bool: "True or False"}
+TYPE_WORDS = {int: "a whole number", float: "a finite number", str: "a text", bool: "True or False"}
 
 
 def _typed(name: str, hint: Any, value: Any) -> Any:
@@ -245,13 +247,17 @@ def _typed(name: str, hint: Any, value: Any) -> Any:
         if value not in get_args(hint):
             raise InvalidInput(f"{name} must be one of {', '.join(get_args(hint))}; found {value!r}")
         return value
-    kind = get_origin(hint) or hint
-    if kind is tuple and isinstance(value, list | tuple) and len(value) == 2:
-        value = tuple(value)
-    elif kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:
-        raise InvalidInput(f"{name} must be {TYPE_WORDS[kind]}; found {value!r}")
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list | tuple) or len(value) != 2:
+            raise InvalidInput(f"{name} must be a pair; found {value!r}")
+        return tuple(
+            _typed(f"each value of {name}", kind, part) for kind, part in zip(get_args(hint), value, strict=True)
+        )
+    if hint is float and type(value) is int:
+        with contextlib.suppress(OverflowError):  # it then stays an integer and is refused
+            value = float(value)
+    if type(value) is not hint or (hint is float and not math.isfinite(value)):
+        raise InvalidInput(f"{name} must be {TYPE_WORDS[hint]}; found {value!r:.60}")
     return value
 
 

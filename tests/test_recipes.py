@@ -1,5 +1,6 @@
 """Recipes: schedules against the original's logs, and values that make no sense refused."""
 
+import math
 from dataclasses import fields
 
 import pytest
@@ -95,6 +96,16 @@ def test_data_sets_of_all_recipes_exist():
         {"average": (3, 2)},
         {"average": (20, 26)},
         {"selection": "average"},
+        {"average": (1.5, 2.5)},
+        {"patch": ("16", 16)},
+        {"patch": 16},
+        {"betas": (0.9, "a")},
+        {"betas": (0.9, None)},
+        {"betas": (0.9, 0.9, 0.9)},
+        {"mean": math.nan},
+        {"lr": math.inf},
+        {"lr": 10**400},
+        {"decay": math.inf},
         {"mixup": 3},
         {"freqm": -1},
         {"seed": -1},

@@ -2,13 +2,17 @@
 
 import json
 import math
+from types import SimpleNamespace
 
+import numpy as np
+import psutil
 import pytest
+import soundfile
 import torch
 from sklearn.metrics import accuracy_score, average_precision_score
 from small_run import LABELS, RECIPE, weights
 
-from astlib.data import Synthetic, parts
+from astlib.data import Folder, Synthetic, parts
 from astlib.errors import AstlibError, AudioError, CheckpointError, DataIncomplete, InvalidInput
 from astlib.ledger import audit
 from astlib.measure import evaluate
@@ -82,6 +86,25 @@ class Damaged(Synthetic):
         if source in self.bad:
             raise AudioError(f"{source}: is truncated")
         return super().read(source)
+
+
+def test_long_clips_behind_short_ones_are_not_all_kept_in_memory(tmp_path, monkeypatch, capsys):
+    """In a folder the first clips are all of one class, so their lengths say nothing of the others."""
+    for label, samples in (("a_click", 1_600), ("z_rain", 96_000)):
+        for i in range(12):
+            (tmp_path / "sounds" / label).mkdir(parents=True, exist_ok=True)
+            soundfile.write(tmp_path / "sounds" / label / f"{i}.wav", np.zeros(samples), 16_000)
+    sounds = Folder(tmp_path / "sounds")
+    memory = SimpleNamespace(available=8_000_000, total=8_000_000)  # a quarter is 2 MB; the clips are 4.7 MB
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(Folder, "preload", lambda *_, **__: pytest.fail("decoded all clips"))
+
+    def stop(training):
+        raise StopIteration
+
+    with pytest.raises(StopIteration):
+        fit(RECIPE, tmp_path / "run", sounds, sounds, progress=False, after_step=stop)
+    assert "decoded anew each epoch; workers > 0 would do it faster" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("workers", [0, 1])
