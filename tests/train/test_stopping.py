@@ -84,7 +84,15 @@ def test_an_exception_of_after_step_passes_through_and_the_last_checkpoint_count
     assert seen == [1, 2, 3] and equal(weights(tmp_path / "model"), weights(finished[0] / "model"))
 
 
-def test_ctrl_c_while_clips_are_decoded_ends_the_program_at_once(data, tmp_path):
+@pytest.fixture
+def ctrl_c():
+    """Python's own answer to Ctrl-C; a process that was started in the background may ignore the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_while_clips_are_decoded_ends_the_program_at_once(data, tmp_path, ctrl_c):
     """Nothing is lost then, and the first step may be minutes away."""
 
     class Slow(Synthetic):
