@@ -71,6 +71,21 @@ def test_astlib_asks_for_lower_bounds_only():
     assert all(re.fullmatch(r"[\w-]+(>=[\d.]+)?", requirement) for requirement in wanted), wanted
 
 
+def test_one_range_of_python_versions():
+    """What ci/setup.sh accepts is what the texts say, what the metadata say, and what the workflow tests."""
+    setup = (ROOT / "ci" / "setup.sh").read_text()
+    first, behind = (int(minor) for minor in re.search(r"\(3, (\d+)\) <= .* < \(3, (\d+)\)", setup).groups())
+    versions = [f"3.{minor}" for minor in range(first, behind)]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == f">={versions[0]}"
+    named = [name.rpartition(" ")[2] for name in project["classifiers"] if re.search(r"Python :: 3\.\d+$", name)]
+    assert named == versions
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())
+    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == versions
+    for name in ("README.md", "CONTRIBUTING.md"):
+        assert f"Python {versions[0]} to {versions[-1]}" in (ROOT / name).read_text(), name
+
+
 def test_style():
     ruff = subprocess.run(
         [sys.executable, "-m", "ruff", "check", "--no-cache", "."], cwd=ROOT, capture_output=True, text=True
