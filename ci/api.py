@@ -70,8 +70,11 @@ CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
 
 
 def link(place: str, text: str) -> str:
-    """A link to an entry or to a module's part of a page."""
-    return f"[`{text}`](#module-{place})" if shown()[place].is_module else f"{{py:obj}}`{text} <{place}>`"
+    """A link to an entry or to a module's part of a page. A field has no entry of its own: it stands in its class's."""
+    thing = shown()[place]
+    if thing.is_module:
+        return f"[`{text}`](#module-{place})"
+    return f"{{py:obj}}`{text} <{address_of(thing.parent) if is_field(thing) else place}>`"
 
 
 def markdown(text: str, inside: griffe.Object) -> str:
@@ -292,7 +295,8 @@ def entry(thing: griffe.Object) -> str:
 
 
 def is_field(thing: griffe.Object) -> bool:
-    return has_fields(thing.parent) and thing.name in [field.name for field in fields(thing.parent)]
+    of_class = isinstance(thing.parent, griffe.Class) and has_fields(thing.parent)
+    return of_class and thing.name in [field.name for field in fields(thing.parent)]
 
 
 # Pages.

@@ -39,6 +39,7 @@ def test_every_module_is_on_one_page(texts):
     ("text", "expected"),
     [
         ("See `LogMel`.", "See {py:obj}`LogMel <astlib.LogMel>`."),
+        ("See `Recipe.network`.", "See {py:obj}`Recipe.network <astlib.recipes.Recipe>`."),  # a field: its class
         ("See `astlib.frontend.LogMel`.", "See {py:obj}`astlib.frontend.LogMel <astlib.LogMel>`."),
         ("See `astlib.train`.", "See [`astlib.train`](#module-astlib.train)."),
         ("`mel_filters(128)` of `n_mels`", "`mel_filters(128)` of `n_mels`"),
@@ -50,6 +51,12 @@ def test_every_module_is_on_one_page(texts):
 )
 def test_docstrings_become_markdown(text, expected):
     assert api.markdown(text, library.load()["frontend.hz_to_mel"]) == expected
+
+
+def test_every_link_leads_to_an_entry(texts):
+    entries = {library.address_of(thing) for thing in library.shown().values() if not api.is_field(thing)}
+    targets = {name for text in texts.values() for name in re.findall(r"\{py:obj\}`[^`<]*<([^`>]+)>`", text)}
+    assert len(targets) > 50 and targets <= entries, targets - entries
 
 
 def test_a_name_is_a_link_only_where_it_is_certain():
