@@ -31,7 +31,6 @@ import psutil
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-import api
 import traps
 from astlib import notebooks
 from common import EXECUTED, MEMORY, ROOT, SOURCE, TIMES, chapters, fail, isolate_jupyter
@@ -133,7 +132,6 @@ def stage() -> None:
     shutil.rmtree(SOURCE / "book", ignore_errors=True)
     shutil.copytree(ROOT / "book", SOURCE / "book", ignore=shutil.ignore_patterns("__pycache__"))
     traps.write()
-    api.write()
     shutil.copy(ROOT / "_config.yml", SOURCE / "_config.yml")
     (SOURCE / "notebooks").mkdir(exist_ok=True)
     listed = {path.name for path in chapters()}
@@ -315,7 +313,6 @@ def main() -> None:
         EXECUTED.write_text(json.dumps(state, indent=1))
         TIMES.write_text(json.dumps(times, indent=1))
         MEMORY.write_text(json.dumps(memory, indent=1))
-    api.link_chapters()
     if failed:
         fail(f"{len(failed)} of {len(selected)} chapters failed\n" + "\n".join(failed))
 

@@ -65,16 +65,18 @@ def predict(
             text = str(error) if isinstance(error, AudioError) else f"{file}: {error}"
             typer.echo(json.dumps({"file": str(file), "error": text}) if as_json else text, err=not as_json)
             continue
-        heard = [
-            {"begin_s": round(begin, 3), "end_s": round(end, 3), "classes": as_rows(row)}
-            for (begin, end), row in zip(spans.tolist(), probabilities, strict=True)
-        ]
+        heard: list[dict[str, object]] = []
+        if windows:
+            heard = [
+                {"begin_s": round(begin, 3), "end_s": round(end, 3), "classes": as_rows(row)}
+                for (begin, end), row in zip(spans.tolist(), probabilities, strict=True)
+            ]
         classes = as_rows(probabilities.mean(dim=0))
         if as_json:
             more = {"windows": heard} if windows else {}
             typer.echo(json.dumps({"file": str(file), "classes": classes, **more}))
         else:
-            _print_prediction(file, classes, heard if windows else [])
+            _print_prediction(file, classes, heard)
     raise typer.Exit(1 if failed else 0)
 
 
