@@ -18,12 +18,13 @@ LAYERS = [
     {"audio", "devices", "frontend", "metrics", "notebooks"},  # one idea each, on nothing but the layer below
     {"data", "plots", "saved"},
     {"cnn", "model", "widgets"},
-    {"convert", "explain", "export", "scores", "transfer"},
+    {"convert", "explain", "export", "quiz", "scores", "transfer"},
     {"networks", "recipes"},  # any network; everything that defines a run
-    {"measure", "predict", "sources"},
+    {"drawings", "measure", "predict", "sources"},
     {"ledger"},
     {"train"},
     {"reproduce"},
+    {"check"},
     {"cli"},
 ]
 
