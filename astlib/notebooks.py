@@ -8,6 +8,7 @@ Chapter: book/how_to_run.md
 """
 
 import ast
+import math
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -22,6 +23,25 @@ TYPES: dict[str, type[Value]] = {"str": str, "int": int, "float": float, "bool":
 BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}  # on a command line
 
 DRIVE = Path("/content/drive")  # where Colab shows Google Drive
+
+
+def at_most(difference: float) -> str:
+    """Round a difference up to a power of ten, so that two machines print the same.
+
+    Args:
+        difference: found by a check, 0 or above.
+
+    Returns:
+        The power of ten as text, "1e-05" for 0.000003; "0" for none at all.
+
+    Raises:
+        InvalidInput: negative, infinite or nan.
+    """
+    if not 0 <= difference < math.inf:
+        raise InvalidInput(f"expected a difference of 0 or above, found {difference}")
+    if difference == 0:
+        return "0"
+    return f"1e{math.ceil(math.log10(difference) - 1e-9):+03d}"
 
 
 def results(out: str) -> Path:
