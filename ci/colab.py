@@ -1,4 +1,4 @@
-"""Simulate Colab: run each chapter alone in an empty folder, in an environment that has torch but not astlib.
+"""Simulate Colab: run each chapter's copy alone in an empty folder, in an environment with torch and without astlib.
 
     python ci/colab.py            # every chapter
     python ci/colab.py 01 15      # these
@@ -23,6 +23,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+import copies
 from common import BUILD, ROOT, fail, isolate_jupyter, table
 from execute import select
 
@@ -93,15 +94,14 @@ def versions() -> str:
 
 
 def run(chapter: Path, wheel_file: Path) -> str | None:
-    """Execute one chapter as Colab would. Return what went wrong, or None."""
+    """Execute the copy of one chapter, which its badge opens, as Colab would. Return what went wrong, or None."""
     subprocess.run([PYTHON, "-m", "pip", "uninstall", "-q", "-y", "astlib", "soundfile", "soxr"], check=True)
-    notebook = nbformat.read(chapter, as_version=4)
+    notebook = nbformat.read(copies.FOLDER / chapter.name, as_version=4)
     install = next(cell for cell in notebook.cells if "google.colab" in cell.source)
     install.source, found = GIT_URL.subn(f'"{wheel_file}"', install.source)
     if found != 1:
         return "its first code cell does not install astlib from the repository"
     with tempfile.TemporaryDirectory() as empty:
-        shutil.copy(chapter, empty)
         client = NotebookClient(notebook, timeout=600, kernel_name="colab", resources={"metadata": {"path": empty}})
         try:
             client.execute()

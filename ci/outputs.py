@@ -15,6 +15,7 @@ from pathlib import Path
 
 import nbformat
 
+import copies
 from common import fail, isolate_jupyter
 from execute import run, select
 
@@ -63,9 +64,10 @@ def normalise(notebook: nbformat.NotebookNode, executed: nbformat.NotebookNode) 
 
 def main() -> None:
     isolate_jupyter()
+    paths = select(sys.argv[1:] or None)
     with tempfile.TemporaryDirectory() as folder:
         forget_data(Path(folder) / "cache")
-        for path in select(sys.argv[1:] or None):
+        for path in paths:
             executed = Path(folder) / path.name
             print(f"{path.stem} …", flush=True)
             problem = run(path, executed, {}).problem
@@ -75,7 +77,8 @@ def main() -> None:
             normalise(notebook, nbformat.read(executed, as_version=4))
             nbformat.write(notebook, executed)
             shutil.copyfile(executed, path)
-    print("The checked outputs are in notebooks/; review them with git diff.")
+    copies.write(paths)
+    print("The checked outputs are in notebooks/, the copies for Colab in notebooks/colab/; review both with git diff.")
 
 
 if __name__ == "__main__":

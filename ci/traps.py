@@ -46,7 +46,8 @@ def lines() -> Iterator[str]:
         for trap, text, section in boxes(chapter):
             text = re.sub(r"\]\((\d\d_)", r"](../notebooks/\1", text)  # links start from the notebook's folder
             place = f'<a href="../notebooks/{chapter.stem}.html#{make_id(section)}">{section}</a>'
-            yield f"- **{trap[0].upper()}{trap[1:]}.** {text} ({place})"
+            stop = "" if trap.endswith(("?", "!", ".")) else "."
+            yield f"- **{trap[0].upper()}{trap[1:]}{stop}** {text} ({place})"
 
 
 def write() -> None:

@@ -5,6 +5,7 @@ import json
 import nbformat
 import pytest
 
+import copies
 import status
 import traps
 import twice
@@ -75,3 +76,8 @@ def test_what_a_chapter_takes_is_measured_or_recorded(tmp_path, monkeypatch):
     recorded = [row for row in rows if row[1].startswith("one run of esc50-ablation, stride 10, 10 epochs")]
     assert {row[0] for row in recorded} == {"12_the_ablations", "13_cnns_beside_it"}
     assert all(row[2] == "NVIDIA H200" for row in recorded)
+
+
+def test_no_two_publications_are_cited_by_the_same_name_and_year():
+    cited = list(copies.bibliography().values())
+    assert sorted(set(cited)) == sorted(cited), "put a letter behind the year: 2021a, 2021b"
