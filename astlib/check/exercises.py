@@ -9,6 +9,7 @@ Chapters: all; the first is notebooks/01_sound_to_spectrogram.ipynb.
 from __future__ import annotations
 
 import copy
+import dis
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -269,9 +270,14 @@ _EMPTY = "It returns nothing so far. Write its body, and end it with `return`."
 
 
 def _is_stub(function: Callable[..., Any]) -> bool:
-    """Whether a function's body is nothing but `...` (or `pass`): its code only returns None."""
+    """Whether a function's body is nothing but `...`, `pass` or a docstring: it only returns None."""
     code = getattr(function, "__code__", None)
-    return code is not None and set(code.co_consts) <= {None, function.__doc__} and not code.co_names
+    if code is None:
+        return False
+    steps = [step for step in dis.get_instructions(code) if step.opname not in ("RESUME", "NOP")]
+    return {step.opname for step in steps} <= {"LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"} and all(
+        step.argval is None for step in steps
+    )
 
 
 def _call(function: Callable[..., Any], case: Case) -> tuple[Any, str | None]:
@@ -327,7 +333,7 @@ def _difference(found: Any, wanted: Any, rtol: float, atol: float) -> str | None
 def _tensor(value: Any) -> torch.Tensor | None:
     """Numbers as a tensor of float64, or None for anything else."""
     try:
-        return torch.as_tensor(value).detach().cpu().to(torch.float64)
+        return torch.as_tensor(value, dtype=torch.float64).detach().cpu()
     except (TypeError, ValueError, RuntimeError):
         return None
 

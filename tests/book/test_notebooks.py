@@ -110,7 +110,7 @@ def test_has_a_trap(notebook):
 def exercises(notebook) -> dict[str, tuple[str, str]]:
     """Label to title and body of every exercise."""
     found = re.finditer(
-        r"^:::+\{exercise(?:-start)?\} (?P<title>.+)\n:label: (?P<label>\S+)\n\n(?P<body>.*?)^:::+(?:\n|$)",
+        r"^:::+\{exercise(?:-start)?\} (?P<title>[^\n]+)\n:label: (?P<label>\S+)\n\n(?P<body>.*?)^:::+(?:\n|$)",
         prose(notebook),
         re.MULTILINE | re.DOTALL,
     )

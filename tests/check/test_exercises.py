@@ -79,3 +79,13 @@ def test_a_trial_passes_errors_on_as_a_sentence():
     assert "ZeroDivisionError" in exercise.check(lambda n: n / 0).text
     assert "returns nothing so far" in exercise.check(build).text
     assert exercise.check(int)
+
+
+def test_a_short_function_is_not_taken_for_an_empty_one():
+    exercise = Trial(label="ex-00-minus", asks="your function", test=lambda function: None)
+    assert exercise.check(lambda x: -x) and exercise.check(lambda x: 3)
+    assert not exercise.check(lambda x: None)
+
+
+def test_a_number_with_decimals_equals_itself():
+    assert Number(label="ex-00-seconds", right=10.255).check(10.255)
