@@ -263,7 +263,7 @@ class Trial(Exercise):
         except AstlibError as error:
             return f"astlib refused what it was given: {error}"
         except Exception as error:  # noqa: BLE001  whatever the reader's code raises
-            return f"It stopped with {type(error).__name__}: {error}"
+            return f"It stopped with {_told(error)}"
 
 
 _EMPTY = "It returns nothing so far. Write its body, and end it with `return`."
@@ -286,12 +286,17 @@ def _call(function: Callable[..., Any], case: Case) -> tuple[Any, str | None]:
     try:
         result = function(*arguments)
     except Exception as error:  # noqa: BLE001  whatever the reader's code raises
-        return None, f"On {case.name} your function stopped with {type(error).__name__}: {error}"
+        return None, f"On {case.name} your function stopped with {_told(error)}"
     if result is None or result is ...:
         return None, _EMPTY
     if any(_difference(now, then, 0, 0) for now, then in zip(arguments, case.arguments, strict=True) if _is_data(then)):
         return None, f"On {case.name} your function changes its input. Work on a copy (`.clone()`)."
     return result, None
+
+
+def _told(error: Exception) -> str:
+    """The name and the text of an error, as the end of a sentence."""
+    return f"{type(error).__name__}: {str(error).strip().rstrip('.')}."
 
 
 def _is_data(value: Any) -> bool:

@@ -72,7 +72,7 @@ def test_a_picture_comes_before_the_text(notebook):
 def test_colab_badge(path, notebook):
     assert re.search(
         r"^\[!\[Open in Colab\]\(https://colab\.research\.google\.com/assets/colab-badge\.svg\)\]"
-        r"\(https://colab\.research\.google\.com/github/[\w.-]+/[\w.-]+/blob/[\w.-]+/notebooks/"
+        r"\(https://colab\.research\.google\.com/github/[\w.-]+/[\w.-]+/blob/[\w.-]+/notebooks/colab/"
         rf"{re.escape(path.name)}\)$",
         notebook.cells[0].source,
         re.MULTILINE,
