@@ -336,7 +336,9 @@ VARIANTS = {
 
 # --- CNNs for comparison -----------------------------------------------------------------------------------
 
-# PSLA's own recipes (github.com/YuanGongND/psla), but without its enhanced labels for the balanced part.
+# PSLA's training recipes (github.com/YuanGongND/psla), but without its enhanced labels for the balanced part, and not
+# with its network: timm's EfficientNet-B2 has no stochastic depth (PSLA: 0.2), a momentum of batch norm of 0.1 (0.01),
+# another epsilon and padding, and other ImageNet weights. So these are not runs of PSLA as published.
 AUDIOSET_PSLA = AUDIOSET.replace(
     name="audioset-psla",
     network="psla",

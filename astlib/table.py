@@ -5,6 +5,7 @@ Chapter: notebooks/09_esc50.ipynb
 
 import html
 from collections.abc import Iterable, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 
 
 class Table:
@@ -49,3 +50,20 @@ def duration(seconds: float) -> str:
         if seconds < limit:
             return f"{seconds / scale:.0f} {unit}"
     return f"{seconds / 3600:.1f} h"
+
+
+def decimal(value: float, digits: int, sign: str = "") -> str:
+    """Round a number as one does by hand, 83.85 to 83.9: the one rule for tables, figures and sentences.
+
+    A binary float of 83.85 lies a little above or below it, so `format` rounds it up or down by chance.
+
+    Args:
+        value: the number.
+        digits: decimals that are kept.
+        sign: "+" writes the sign of positive numbers as well.
+
+    Returns:
+        The number with all its decimals. A half is rounded away from zero, and zero has no minus.
+    """
+    rounded = Decimal(f"{value:.9f}").quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+    return f"{rounded if rounded else abs(rounded):{sign}}"

@@ -70,7 +70,7 @@ def adapt_position_embedding(
         source_grid: its `(f, t)`.
         target_grid: the `(f, t)` of the result.
         prefix_tokens: number of tokens in front of the patches.
-        mode: how to interpolate, "bilinear" or "nearest"; or "reinit" to draw all rows anew (truncated normal, std
+        mode: how to interpolate, "bilinear" or "nearest"; or "reinit" to re-initialise all rows (truncated normal, std
             0.02; "reinitialize" in the paper's table 4); or "none" for zeros, that is, no position at all.
 
     Returns:

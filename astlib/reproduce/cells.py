@@ -146,7 +146,7 @@ ESC_CHAPTER, WORDS_CHAPTER = "09_esc50", "11_speech_commands"
 _BALANCED, _FULL, _ESC, _WORDS = (
     RECIPES[name] for name in ("audioset-balanced", "audioset", "esc50", "speech-commands")
 )
-POSITION = {"reinit": "drawn anew", "nearest": "nearest neighbour", "bilinear": "bilinear"}
+POSITION = {"reinit": "re-initialised", "nearest": "nearest neighbour", "bilinear": "bilinear"}
 PATCHES = ((128, 2), (16, 16), (32, 32))  # mel bins x frames
 
 

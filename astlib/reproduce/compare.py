@@ -1,10 +1,17 @@
-"""Published against obtained: what the paper says in a cell, what our runs gave, and whether the two can be compared.
+"""Published against obtained: what the paper says in a cell, what our runs gave, and what a difference can mean.
+
+Two settings are compared fold by fold. The folds of a cross-validation share training clips, so the variance of their
+mean difference is larger than 1/k of theirs; Nadeau and Bengio (2003) put (1/k + test/train clips) in its place, and
+Bouckaert and Frank (2004) found that with it comparisons can be repeated. A chapter makes many comparisons, so p is
+adjusted by Holm's method over all of them. A second test, McNemar's over the clips, takes the networks as given.
 
 Chapters: notebooks/09_esc50.ipynb, notebooks/12_the_ablations.ipynb
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+import html
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from statistics import mean, stdev
 from typing import Any
 
@@ -15,7 +22,7 @@ from ..ledger.published import Published, paper
 from ..ledger.record import Record
 from ..recipes import Metric
 from ..scores import unpack
-from ..table import Table, duration
+from ..table import Table, decimal
 from . import costs
 from .cells import ALL_FOLDS, SCALES, TABLES, AnyCell, Cell, Ensemble, select
 from .jobs import Job, record_of, record_of_ensemble
@@ -32,6 +39,8 @@ DIFFERENCES = {
     "fill": "fill {}",
     "loss": "loss {}",
 }
+SELECTED_ON_TEST = ("esc50-ast-s", "esc50-ast-p")  # published numbers of the epoch that is best on the test folds
+LEVEL = 0.05  # of p after Holm's correction, below which a difference is called settled
 
 
 @dataclass(frozen=True)
@@ -62,18 +71,26 @@ class Obtained:
 
     @property
     def text(self) -> str:
-        """Mean ± standard deviation (number of values), in per cent for accuracy."""
+        """Mean ± standard deviation, in per cent for accuracy."""
         if not self.values:
             return "not run"
         metric = self.cell.metric
-        spread = "" if self.sd is None else f" ± {_number(self.sd, metric)}"
-        unit = " %" if metric == "accuracy" else ""
-        return f"{_number(self.mean, metric)}{spread}{unit} (n = {len(self.values)})"
+        spread = "" if self.sd is None else f" ± {number(self.sd, metric)}"
+        return f"{number(self.mean, metric)}{spread}{' %' if metric == 'accuracy' else ''}"
 
 
-def _number(value: float, metric: Metric, sign: str = "") -> str:
-    """A value as it is printed: accuracy in per cent, mAP from 0 to 1."""
-    return f"{100 * value:{sign}.1f}" if metric == "accuracy" else f"{value:{sign}.3f}"
+def number(value: float, metric: Metric, sign: str = "") -> str:
+    """Write a value of a metric as every table and figure does.
+
+    Args:
+        value: from -1 to 1.
+        metric: accuracy is written in per cent, mAP as it is.
+        sign: "+" writes the sign of positive numbers as well.
+
+    Returns:
+        One decimal of a per cent, or three decimals.
+    """
+    return decimal(100 * value, 1, sign) if metric == "accuracy" else decimal(value, 3, sign)
 
 
 def value(record: Record, cell: AnyCell) -> float:
@@ -131,7 +148,12 @@ def differences(cell: AnyCell) -> list[str]:
     if isinstance(theirs, Ensemble) or isinstance(cell, Ensemble):
         return []
     ours, wanted = asdict(cell.recipe), asdict(theirs.recipe)
-    return [words.format(ours[name]) for name, words in DIFFERENCES.items() if ours[name] != wanted[name]]
+    found = [words.format(ours[name]) for name, words in DIFFERENCES.items() if ours[name] != wanted[name]]
+    if cell.published in SELECTED_ON_TEST and (cell.rule or cell.recipe.selection) != "best_on_test":
+        found.append("the last epoch instead of the best one on the test folds")
+    if cell.recipe.dataset == "audioset-balanced":
+        found.append("AudioSet's own labels instead of PSLA's enhanced ones")
+    return found
 
 
 def fewer_clips(found: Obtained) -> list[str]:
@@ -149,9 +171,9 @@ def fewer_clips(found: Obtained) -> list[str]:
 
 
 def verdict(found: Obtained, published: Published | None) -> str:
-    """Say whether a cell lies within the spread, outside it, or why the two cannot be compared.
+    """Say how far a cell lies from the published number, or why the two cannot be compared.
 
-    The spread is the sum of the published standard deviation and ours; without both there is no verdict.
+    It gives both standard deviations and judges nothing: the paper's are over seeds, and ours may be over folds.
 
     Args:
         found: what our runs gave.
@@ -168,10 +190,13 @@ def verdict(found: Obtained, published: Published | None) -> str:
         return f"not comparable: {', '.join(differs)}"
     if len(found.records) < found.wanted:
         return f"{len(found.records)} of {found.wanted} runs"
-    spread = (published["spread"] or 0) + scaled(found.sd or 0, published)
-    if not spread:
-        return "no spread known"
-    return "within the spread" if abs(difference(found, published)) <= spread else "outside the spread"
+    spreads = [
+        f"{words} {spread:.2g}"
+        for words, spread in (("published", published["spread"]), ("ours", found.sd and scaled(found.sd, published)))
+        if spread is not None
+    ]
+    known = f"; standard deviation {', '.join(spreads)}" if spreads else ""
+    return f"{gap_text(found, published)} against the published number{known}"
 
 
 def scaled(number: float, published: Published) -> float:
@@ -205,21 +230,38 @@ class Paired:
     """Two settings compared on the same folds, with two tests of the hypothesis that they do not differ.
 
     Attributes:
-        difference: mean of the folds' differences, from -1 to 1.
-        sd: standard deviation of the folds' differences; None for a single fold.
-        folds: how many folds (and seeds) the two settings share.
-        p_folds: p of the paired t-test over the folds; None for a single fold. Folds share training clips, so the true
-            p is somewhat larger.
+        gaps: the difference on each fold that the two share (and each seed), from -1 to 1.
+        half: half the width of the 95 % interval of the mean difference; None for a single fold.
+        p_folds: p of the corrected paired t-test over the folds, see `t_test`; None for a single fold.
         p_clips: p of McNemar's exact test over all test clips; None if a record lacks the list of right answers.
         same_precision: whether both settings ran in the same precision.
     """
 
-    difference: float
-    sd: float | None
-    folds: int
+    gaps: tuple[float, ...]
+    half: float | None
     p_folds: float | None
     p_clips: float | None
     same_precision: bool
+
+    @property
+    def difference(self) -> float:
+        """Mean of the folds' differences."""
+        return mean(self.gaps)
+
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation of the folds' differences; None for a single fold."""
+        return stdev(self.gaps) if len(self.gaps) > 1 else None
+
+    @property
+    def folds(self) -> int:
+        """How many folds (and seeds) the two settings share."""
+        return len(self.gaps)
+
+    @property
+    def complete(self) -> bool:
+        """Whether something can be said about training: all five folds, in one precision."""
+        return self.same_precision and self.folds >= len(ALL_FOLDS) and self.p_folds is not None
 
 
 def paired(found: Obtained, reference: Obtained) -> Paired | None:
@@ -240,24 +282,63 @@ def paired(found: Obtained, reference: Obtained) -> Paired | None:
     pairs = [(record, there[key]) for key, record in zip(keys, found.records, strict=True) if key in there]
     if not pairs:
         return None
-    gaps = [value(one, found.cell) - value(other, reference.cell) for one, other in pairs]
-    several = len(gaps) > 1
+    gaps = tuple(value(one, found.cell) - value(other, reference.cell) for one, other in pairs)
+    half = p_folds = None
+    if len(gaps) > 1:
+        share = mean(one.data["test"]["clips"] / one.data["train"]["clips"] for one, _ in pairs)
+        half, p_folds = t_test(gaps, share)
     return Paired(
-        difference=mean(gaps),
-        sd=stdev(gaps) if several else None,
-        folds=len(gaps),
-        p_folds=_t_test(gaps) if several else None,
+        gaps=gaps,
+        half=half,
+        p_folds=p_folds,
         p_clips=_mcnemar(pairs, found.cell, reference.cell),
         same_precision=all(one.hardware["precision"] == other.hardware["precision"] for one, other in pairs),
     )
 
 
-def _t_test(gaps: list[float]) -> float:
+def t_test(gaps: Sequence[float], share: float) -> tuple[float, float]:
+    """Test whether differences over the folds of a cross-validation have the mean 0, with Nadeau and Bengio's variance.
+
+    The variance of their mean is s^2 (1/k + share) and not s^2 / k, because the training sets of the folds overlap.
+
+    Args:
+        gaps: the k differences, two or more.
+        share: test clips over training clips of a fold, 1/4 for five folds; 0 gives the ordinary paired t-test.
+
+    Returns:
+        Half the width of the 95 % interval of the mean, and p.
+
+    Raises:
+        MissingPackage: scipy is not installed.
+    """
     try:
-        from scipy.stats import ttest_1samp
+        from scipy.stats import t
     except ImportError as error:
         raise MissingPackage('the paired t-test needs scipy: pip install "astlib[reproduce]"') from error
-    return float(ttest_1samp(gaps, 0).pvalue) if stdev(gaps) else float(mean(gaps) == 0)
+    k = len(gaps)
+    error_of_mean = stdev(gaps) * math.sqrt(1 / k + share)
+    if error_of_mean == 0:
+        return 0.0, float(mean(gaps) == 0)
+    return float(t.ppf(0.975, k - 1)) * error_of_mean, float(2 * t.sf(abs(mean(gaps)) / error_of_mean, k - 1))
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Adjust the p values of several comparisons, so that any false finding among them has at most their level.
+
+    The smallest of m is multiplied by m, the next by m - 1, and so on; no adjusted value is below that of a smaller p.
+
+    Args:
+        p_values: name of the comparison to its p.
+
+    Returns:
+        Name to adjusted p, at most 1.
+    """
+    adjusted: dict[str, float] = {}
+    largest = 0.0
+    for rank, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
+        largest = max(largest, (len(p_values) - rank) * p_values[name])
+        adjusted[name] = min(1.0, largest)
+    return adjusted
 
 
 def shown_epoch(record: Record, cell: AnyCell) -> int | None:
@@ -306,12 +387,21 @@ class Row:
         found: what our runs gave.
         published: what the paper says; None if it says nothing.
         paired: the comparison with the table's reference; None for the reference itself, or if they share no fold.
+        p_holm: p of the test over folds, adjusted over all complete comparisons of the chapter; None if there is none.
+        family: how many comparisons p was adjusted for.
     """
 
     cell: AnyCell
     found: Obtained
     published: Published | None
     paired: Paired | None
+    p_holm: float | None = None
+    family: int = 0
+
+    @property
+    def settled(self) -> bool:
+        """Whether the setting differs from the reference, after the correction for all comparisons of the chapter."""
+        return self.p_holm is not None and self.p_holm < LEVEL
 
 
 def rows_of(table: str, scale: str, ledger: Ledger | None = None) -> list[Row]:
@@ -329,16 +419,38 @@ def rows_of(table: str, scale: str, ledger: Ledger | None = None) -> list[Row]:
         InvalidInput: the table or the scale is unknown.
         MissingPackage: scipy is not installed.
     """
+    chapter = select(table, scale=scale)[0].chapter
+    return [row for row in rows_of_chapter(chapter, scale, ledger) if row.cell.table == table]
+
+
+def rows_of_chapter(chapter: str, scale: str, ledger: Ledger | None = None) -> list[Row]:
+    """Compare the cells of all tables of a chapter, and adjust p over its complete comparisons by Holm's method.
+
+    Args:
+        chapter: the notebook that shows the tables, such as "12_the_ablations".
+        scale: "paper", "tiny" or "try".
+        ledger: all records; None reads them.
+
+    Returns:
+        One row per cell, in the order of the tables.
+
+    Raises:
+        InvalidInput: the scale is unknown.
+        MissingPackage: scipy is not installed.
+    """
     ledger = Ledger() if ledger is None else ledger
     numbers = {row["id"]: row for row in paper()["rows"]}
-    cells = select(table, scale=scale)
+    cells = [cell for cell in select(scale=scale) if cell.chapter == chapter]
     found = {cell.name: obtained(cell, ledger) for cell in cells}
     rows = []
     for cell in cells:
-        other = reference_of(cell, found)
+        table = {name: other for name, other in found.items() if other.cell.table == cell.table}
+        other = reference_of(cell, table)
         pair = None if other is None or other.cell.name == cell.name else paired(found[cell.name], other)
         rows.append(Row(cell, found[cell.name], numbers.get(cell.published), pair))
-    return rows
+    p_values = {row.cell.name: row.paired.p_folds for row in rows if row.paired and row.paired.complete}
+    adjusted = holm({name: p for name, p in p_values.items() if p is not None})
+    return [replace(row, p_holm=adjusted.get(row.cell.name), family=len(adjusted)) for row in rows]
 
 
 def reference_of(cell: AnyCell, found: Mapping[str, Obtained]) -> Obtained | None:
@@ -364,8 +476,28 @@ def reference_of(cell: AnyCell, found: Mapping[str, Obtained]) -> Obtained | Non
     return next((done[name] for name in (wanted, f"{wanted}-{part}") if name in done), next(iter(done.values()), None))
 
 
-def side_by_side(table: str, scale: str, ledger: Ledger | None = None) -> Table:
-    """Show the published and the obtained numbers of a table side by side.
+class SideBySide(Table):
+    """A table with a sentence above it about all of its rows.
+
+    Args:
+        header: the title of each column.
+        rows: one sequence of cells per row.
+        note: the sentence; "" for none.
+    """
+
+    def __init__(self, header: list[str], rows: Iterable[Sequence[object]], note: str) -> None:
+        super().__init__(header, rows)
+        self.note = note
+
+    def __repr__(self) -> str:
+        return f"{self.note}\n\n{super().__repr__()}" if self.note else super().__repr__()
+
+    def _repr_html_(self) -> str:
+        return (f"<p>{html.escape(self.note)}</p>" if self.note else "") + super()._repr_html_()
+
+
+def side_by_side(table: str, scale: str, ledger: Ledger | None = None) -> SideBySide:
+    """Show the published and the obtained numbers of a table side by side, and the comparison with its reference.
 
     Args:
         table: its name.
@@ -373,37 +505,53 @@ def side_by_side(table: str, scale: str, ledger: Ledger | None = None) -> Table:
         ledger: all records; None reads them.
 
     Returns:
-        One row per cell, with difference, verdict, paired tests, hardware, time and commit.
+        One row per cell. The columns of the published numbers, of the comparison and of the clips are there if one row
+        has such an entry. Above it stands in what all the runs differ from the paper's.
 
     Raises:
         InvalidInput: the table or the scale is unknown.
         MissingPackage: scipy is not installed.
     """
-    header = [
-        *("cell", "what", "published", "obtained", "difference", "verdict", "against the reference", "hardware"),
-        *("time", "commit"),
-    ]
-    return Table(header, [_as_text(row) for row in rows_of(table, scale, ledger)])
+    rows = rows_of(table, scale, ledger)
+    header = ["cell", "published", "obtained", "difference (95 %)", "p (Holm)", "p (clips)", "runs"]
+    lines = [_as_text(row) for row in rows]
+    empty = ("", "reference")
+    kept = [i for i in range(len(header)) if i in (0, 2, 6) or any(line[i] not in empty for line in lines)]
+    return SideBySide([header[i] for i in kept], [[line[i] for i in kept] for line in lines], note(rows))
+
+
+def note(rows: Sequence[Row]) -> str:
+    """Say in what the runs of a table differ from those behind the published numbers.
+
+    Args:
+        rows: of one table.
+
+    Returns:
+        A sentence; "" if nothing was run, or if nothing was published.
+    """
+    run = [row for row in rows if row.published is not None and row.found.records]
+    phrases = dict.fromkeys(text for row in run for text in differences(row.cell) + fewer_clips(row.found))
+    if not phrases:
+        return ""
+    return f"Our numbers cannot be compared with the published ones. What is different: {', '.join(phrases)}."
 
 
 def _as_text(row: Row) -> list[str]:
-    found, published = row.found, row.published
+    found, published, pair = row.found, row.published, row.paired
     theirs = ""
     if published is not None:
         spread = "" if published["spread"] is None else f" ± {published['spread']:g}"
         theirs = f"{published['value']:g}{spread}{' %' if published['unit'] == '%' else ''}"
-    records = found.records
+        if gap := gap_text(found, published):
+            theirs = f"{theirs} (ours {gap})"
     return [
-        row.cell.name,
-        row.cell.what,
+        row.cell.name.partition("/")[2],
         theirs,
         found.text,
-        gap_text(found, published),
-        verdict(found, published),
-        paired_text(row.paired, row.cell.metric),
-        hardware_text(records),
-        duration(sum(record.wall_seconds for record in records)) if records else "",
-        ", ".join(sorted({(record.commit or "")[:8] for record in records})),
+        interval_text(pair, row.cell.metric) if pair else "reference" if found.records else "",
+        "two precisions" if pair and not pair.same_precision else p_text(row.p_holm),
+        p_text(pair.p_clips) if pair else "",
+        f"{len(found.records)} of {found.wanted}",
     ]
 
 
@@ -419,35 +567,45 @@ def gap_text(found: Obtained, published: Published | None) -> str:
     """
     if not found.values or published is None or differences(found.cell) or fewer_clips(found):
         return ""
-    return f"{difference(found, published):{'+.1f' if published['unit'] == '%' else '+.3f'}}"
+    return decimal(difference(found, published), 1 if published["unit"] == "%" else 3, "+")
 
 
-def paired_text(pair: Paired | None, metric: Metric) -> str:
-    """Write a comparison with the reference.
+def interval_text(pair: Paired, metric: Metric) -> str:
+    """Write the mean difference to the reference and its 95 % interval.
 
     Args:
-        pair: the comparison; None if there is none.
+        pair: the comparison.
         metric: the metric that was compared.
 
     Returns:
-        The difference, the number of folds and both p values, or "".
+        Such as "-2.2 (-5.6 to +1.3)"; the difference alone for a single fold.
     """
-    if pair is None:
+    text = number(pair.difference, metric, "+")
+    if pair.half is None:
+        return text
+    low, high = (number(pair.difference + side * pair.half, metric, "+") for side in (-1, 1))
+    return f"{text} ({low} to {high})"
+
+
+def p_text(p: float | None) -> str:
+    """Write a p value.
+
+    Args:
+        p: from 0 to 1; None for none.
+
+    Returns:
+        Two digits, or "< 0.001"; "" for none.
+    """
+    if p is None:
         return ""
-    text = f"{_number(pair.difference, metric, '+')} over {pair.folds} fold{'s' if pair.folds > 1 else ''}"
-    tests = [
-        f"{name} p {'= ' + format(p, '.2g') if p >= 1e-9 else '< 1e-9'}"
-        for name, p in (("t-test", pair.p_folds), ("clips", pair.p_clips))
-        if p is not None
-    ]
-    return ", ".join([text, *tests, *([] if pair.same_precision else ["not in the same precision"])])
+    return "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
 def claim(row: Row) -> str:
-    """Say what a row supports about its setting, compared with the table's reference.
+    """Say what a row supports about its setting, compared with the table's reference: first the difference, then p.
 
-    A difference is "beyond the spread" if all five folds were run in one precision and p of the paired t-test is below
-    0.05. With fewer folds or in two precisions nothing can be claimed about training.
+    A difference is settled if all five folds were run in one precision and p of the corrected t-test is below 0.05
+    after Holm's correction over the chapter's comparisons. One fold, or two precisions, say nothing about training.
 
     Args:
         row: a row of a table of accuracies.
@@ -457,14 +615,18 @@ def claim(row: Row) -> str:
     """
     pair, found = row.paired, row.found
     if pair is None:
-        return "the others are compared with this one" if found.records else "not run"
-    points = f"{100 * pair.difference:+.1f} points over {pair.folds} of {found.wanted} runs"
-    if not pair.same_precision:
-        return f"{points}: no claim, not in the same precision"
-    if pair.folds < len(ALL_FOLDS) or pair.p_folds is None:
+        return "the reference of its table" if found.records else "not run"
+    if not pair.same_precision or row.p_holm is None:
+        points = f"{number(pair.difference, 'accuracy', '+')} points over {pair.folds} of {found.wanted} runs"
+        if not pair.same_precision:
+            return f"{points}: no claim, not in the same precision"
         known = "" if pair.p_clips is None else f", but for these clips p = {pair.p_clips:.2g}"
         return f"{points}: no claim{known}"
-    return f"{points}: {'' if pair.p_folds < 0.05 else 'no difference '}beyond the spread, p = {pair.p_folds:.2g}"
+    p, measured = p_text(row.p_holm), interval_text(pair, "accuracy")
+    return (
+        f"{measured} points over {pair.folds} folds, p {p if '<' in p else f'= {p}'} after Holm's correction of "
+        f"{row.family}: {'settled' if row.settled else 'not settled'}"
+    )
 
 
 def hardware_text(records: Iterable[Record]) -> str:

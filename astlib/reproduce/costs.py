@@ -1,4 +1,4 @@
-"""What a run costs: operations are counted; hours are measured where there is a record, and estimated elsewhere.
+"""What a run costs: operations are counted; hours are measured where a record did such work alone, else estimated.
 
 torch counts the operations of a forward pass on tensors without memory. A training step costs three forward passes: one
 forward, and two for the backward pass. The uncertain part is the fraction of a card's peak that a network reaches. A
@@ -7,13 +7,17 @@ runs give the bounds: the original's four TITAN X took 590,881 s for AudioSet (i
 at 23.1 clips/s on a TITAN RTX (arXiv 2110.05069, table 1). For PSLA there is one: about one week on four TITAN cards
 (README of its repository). `bounds` turns them into fractions of the peak.
 
+A measured speed is carried over only to a network of the same kind and size, with at most four times more or fewer
+operations a clip: a tiny network keeps a large card busy for a small part of the time. A record whose machine had
+another recorded run at the same time does not count either. Where nothing is left, the estimate stands.
+
 Chapters: notebooks/03_attention_and_the_encoder.ipynb and notebooks/12_the_ablations.ipynb
 """
 
 import functools
-import math
 import re
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -28,6 +32,7 @@ from ..recipes import RECIPES, NetworkKind, Recipe
 # Peak of dense matrix products with 16-bit inputs, in operations per second (NVIDIA's data sheets).
 CARDS = {"T4": 65e12, "L4": 121e12, "A100": 312e12, "H100": 989e12, "H200": 989e12}
 TITAN_X, TITAN_RTX = 6.7e12, 130e12  # likewise; TITAN X has no matrix units, so this is its float32 peak
+LIKE = 4  # how many times more or fewer operations a clip may take for a speed to be carried over
 # Numbers of training and test clips. ESC-50's and Speech Commands' are their authors', AudioSet's the original's logs'.
 CLIPS = {
     "audioset": (162_757 * 12, 19_185),
@@ -120,8 +125,9 @@ def bounds(network: NetworkKind = "ast") -> tuple[float, float]:
 def measured(recipe: Recipe, records: Iterable[Record], device: str) -> float | None:
     """Return how many operations per second training reached on a device, according to records of such a network.
 
-    Of the networks that are at most four times larger or smaller, the fastest record counts, because the others shared
-    their machine with other runs. Without such a network, the record of the one nearest in size counts.
+    Only records of networks of this kind and size count whose operations per clip are at most four times more or fewer,
+    and only those of runs that had the machine for themselves, as far as the other records tell. Of these, the fastest
+    counts.
 
     Args:
         recipe: names the network.
@@ -129,20 +135,42 @@ def measured(recipe: Recipe, records: Iterable[Record], device: str) -> float | 
         device: a whole word of the hardware's name, such as "A100"; or "cpu".
 
     Returns:
-        Operations per second of one device; None if no record of this kind of network was made there.
+        Operations per second of one device; None if no such record was made there.
     """
-    candidates, wanted = [], forward_flops(recipe)
-    for record in records:
-        if not record.throughput or not _made_on(record, device):
-            continue  # without a throughput it is an ensemble, which trained nothing
+    there = [record for record in records if record.throughput and _made_on(record, device)]
+    wanted, rates = forward_flops(recipe), []
+    for record in there:
         known = record.as_recipe()
-        if known.network != recipe.network:
+        if (known.network, known.model_size) != (recipe.network, recipe.model_size) or not alone(record, there):
             continue
         own = forward_flops(known)
-        apart = abs(math.log(own / wanted))
-        rate: float = 3.0 * own * record.throughput / record.hardware["count"]
-        candidates.append((max(apart, math.log(4)), -rate))
-    return -min(candidates)[1] if candidates else None
+        if max(own, wanted) <= LIKE * min(own, wanted):
+            rates.append(3.0 * own * record.throughput / record.hardware["count"])
+    return max(rates, default=None)
+
+
+def alone(record: Record, others: Iterable[Record]) -> bool:
+    """Tell whether a run had its machine for itself: no other recorded run overlaps with it on hardware of that name.
+
+    Args:
+        record: the run.
+        others: all records that may overlap; the run itself may be among them.
+
+    Returns:
+        False if one of the others began before the run ended and ended after it began.
+    """
+    start, end = _span(record)
+    return not any(
+        other.id != record.id
+        and other.hardware["name"] == record.hardware["name"]
+        and max(start, _span(other)[0]) < min(end, _span(other)[1])
+        for other in others
+    )
+
+
+def _span(record: Record) -> tuple[datetime, datetime]:
+    start = datetime.fromisoformat(record.started)
+    return start, start + timedelta(seconds=record.wall_seconds)
 
 
 def _made_on(record: Record, device: str) -> bool:
@@ -163,8 +191,8 @@ def hours(
         clips: numbers of training and test clips; None for those of the recipe's data set.
 
     Returns:
-        Least and most hours; both are the same where a record has measured it. None on a CPU without such a record,
-        because nothing is published.
+        Least and most hours; both are the same where a record has measured it, see `measured`. None on a CPU without
+        such a record, because nothing is published.
 
     Raises:
         InvalidInput: the device is not known and in no record, or the size of the data set is not known.

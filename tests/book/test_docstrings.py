@@ -209,7 +209,7 @@ def findings(*below: str) -> list[str]:
 def test_every_file_is_read():
     """A folder without an `__init__.py` would be passed over in silence."""
     read = {thing.filepath for thing in public(library.load()) if thing.is_module}
-    files = {path for path in (ROOT / library.PACKAGE).rglob("*.py") if not path.name.startswith("__")}
+    files = {path for path in (ROOT / library.PACKAGE).rglob("*.py") if not path.name.startswith("_")}
     assert files <= read, f"not read as modules: {sorted(str(path.relative_to(ROOT)) for path in files - read)}"
 
 

@@ -2,6 +2,7 @@
 
 import builtins
 import copy
+import math
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from astlib.ledger import Ledger
 from astlib.reproduce import SCALES, TABLES, compare
 from astlib.reproduce.cells import select
 from astlib.reproduce.compare import Obtained
+from astlib.table import decimal
 
 IMAGENET = SCALES["tiny"]["pretraining/imagenet"]
 
@@ -28,15 +30,81 @@ def test_a_cell_counts_every_fold_once():
 
 
 def test_settings_are_paired_by_fold():
-    from scipy.stats import ttest_rel
+    """The t of the ordinary paired test, made smaller by sqrt((1/5) / (1/5 + 1/4)) = 2/3."""
+    from scipy.stats import t, ttest_rel
 
     first, second = [0.6, 0.7, 0.8, 0.65, 0.7], [0.5, 0.65, 0.75, 0.6, 0.6]
     one, other = (Obtained(IMAGENET, records_of_folds(values), values, 5) for values in (first, second))
     without_rights(one.records + other.records)
     pair = compare.paired(one, other)
-    assert pair.difference == pytest.approx(0.07) and pair.folds == 5 and pair.p_clips is None
-    assert pair.p_folds == pytest.approx(ttest_rel(first, second).pvalue)
+    assert pair.difference == pytest.approx(0.07) and pair.folds == 5 and pair.p_clips is None and pair.complete
+    assert pair.gaps == pytest.approx([0.1, 0.05, 0.05, 0.05, 0.1])
+    ordinary = ttest_rel(first, second).statistic
+    assert pair.p_folds == pytest.approx(2 * t.sf(ordinary * 2 / 3, 4))
+    assert pair.half == pytest.approx(t.ppf(0.975, 4) * pair.difference / (ordinary * 2 / 3))
     assert compare.paired(Obtained(IMAGENET, [], [], 5), other) is None
+
+
+def test_the_ordinary_test_is_the_one_without_overlap_of_training_clips():
+    from scipy.stats import ttest_1samp
+
+    gaps = [0.02, -0.01, 0.03, 0.01, 0.02]
+    known = ttest_1samp(gaps, 0)
+    half, p = compare.t_test(gaps, 0)
+    low, high = known.confidence_interval()
+    assert p == pytest.approx(known.pvalue) and half == pytest.approx((high - low) / 2)
+    assert compare.t_test(gaps, 1 / 4)[0] == pytest.approx(1.5 * half)
+    assert compare.t_test([0.1, 0.1], 1 / 4) == (0.0, 0.0) and compare.t_test([0.0, 0.0], 1 / 4) == (0.0, 1.0)
+
+
+def test_the_interval_covers_the_truth_in_95_of_100_when_training_sets_overlap():
+    """Differences with the correlation that the correction assumes, share / (1 + share), and the mean 0."""
+    generator = torch.Generator().manual_seed(0)
+    share, k, repeats = 1 / 4, 5, 4000
+    rho = share / (1 + share)
+    common = torch.randn(repeats, 1, generator=generator) * math.sqrt(rho)
+    gaps = common + torch.randn(repeats, k, generator=generator) * math.sqrt(1 - rho)
+    false = {"ordinary": 0, "corrected": 0}
+    for row in gaps.tolist():
+        false["ordinary"] += compare.t_test(row, 0)[1] < 0.05
+        false["corrected"] += compare.t_test(row, share)[1] < 0.05
+    assert false["ordinary"] / repeats > 0.1, "the ordinary test finds more than twice as many as it promises"
+    assert false["corrected"] / repeats == pytest.approx(0.05, abs=0.012)
+
+
+def test_holm_multiplies_the_smallest_by_all_and_never_turns_the_order():
+    assert compare.holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "c": 0.06, "b": 0.06})
+    assert compare.holm({"a": 0.5, "b": 0.9}) == {"a": 1.0, "b": 1.0} and compare.holm({}) == {}
+
+
+def test_p_is_adjusted_over_the_complete_comparisons_of_the_chapter():
+    ledger = Ledger(RECORDS)
+    rows = compare.rows_of_chapter("12_the_ablations", "tiny", ledger)
+    p_values = {row.cell.name: row.paired.p_folds for row in rows if row.paired and row.paired.complete}
+    assert {row.family for row in rows} == {len(p_values)} and len(p_values) > 10
+    assert {row.cell.name: row.p_holm for row in rows if row.p_holm is not None} == compare.holm(p_values)
+    overlap = [row for row in rows if row.cell.table == "overlap"]
+    assert overlap == compare.rows_of("overlap", "tiny", ledger)
+    assert all(row.p_holm > row.paired.p_folds for row in overlap if row.paired)
+    words = compare.rows_of("fill-words", "tiny", ledger)
+    assert {row.p_holm for row in words} == {None}, "one fold is no comparison of trainings"
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "sign", "text"),
+    [
+        (100 * 0.8385, 1, "", "83.9"),
+        (100 * 0.1695, 1, "", "17.0"),
+        (82.55, 1, "", "82.6"),
+        (-1.15, 1, "+", "-1.2"),
+        (1.05, 1, "+", "+1.1"),
+        (85, 1, "", "85.0"),
+        (-0.04, 1, "", "0.0"),
+        (0.44856, 3, "", "0.449"),
+    ],
+)
+def test_a_half_is_rounded_away_from_zero_everywhere(value, digits, sign, text):
+    assert decimal(value, digits, sign) == text
 
 
 def test_clips_are_paired_where_records_have_them():
@@ -71,7 +139,7 @@ def test_clips_are_compared_at_the_epoch_whose_number_is_shown(selection):
     one, other = (Obtained(cell, [selected(right, selection)], [float(right)], 1) for right in (True, False))
     pair = compare.paired(one, other)
     assert pair.difference == 1.0 and pair.p_clips == pytest.approx(0.125), "2 * 0.5 ** 4"
-    assert "clips p = 0.12" in compare.paired_text(pair, "accuracy")
+    assert compare.p_text(pair.p_clips) == "0.12" and compare.interval_text(pair, "accuracy") == "+100.0"
 
 
 @pytest.mark.parametrize(("rule", "p"), [("best_on_test", 0.125), ("last", 1.0), ("average", None)])
@@ -100,13 +168,33 @@ def test_what_can_be_claimed():
         for record in records if precision else ():
             record.hardware["precision"] = precision
         found = Obtained(IMAGENET, records, values, 5)
-        return compare.claim(compare.Row(IMAGENET, found, None, against and compare.paired(found, against)))
+        pair = against and compare.paired(found, against)
+        complete = bool(pair and pair.complete)
+        return compare.claim(
+            compare.Row(IMAGENET, found, None, pair, pair.p_folds if complete else None, int(complete))
+        )
 
-    assert claim([0.6, 0.75, 0.86, 0.7, 0.69]).startswith("+10.0 points over 5 of 5 runs: beyond the spread, p = ")
-    assert ": no difference beyond the spread, p = 0." in claim([0.51, 0.64, 0.76, 0.59, 0.61])
+    assert claim([0.6, 0.75, 0.86, 0.7, 0.69]) == (
+        "+10.0 (+8.7 to +11.3) points over 5 folds, p < 0.001 after Holm's correction of 1: settled"
+    )
+    undecided = claim([0.51, 0.64, 0.76, 0.59, 0.61])
+    assert undecided.startswith("+0.2 (-1.8 to +2.2) points") and undecided.endswith(": not settled")
     assert claim([0.9, 0.9]).endswith("over 2 of 5 runs: no claim")
     assert claim([0.9] * 5, "float64").endswith("no claim, not in the same precision")
-    assert claim([], against=None) == "not run" and "compared with this one" in claim([0.9], against=None)
+    assert claim([], against=None) == "not run" and claim([0.9], against=None) == "the reference of its table"
+
+
+def test_a_small_p_that_does_not_survive_holm_is_not_settled():
+    """The same differences: alone they are settled, as one of twenty comparisons they are not."""
+    values, others = [0.62, 0.66, 0.77, 0.66, 0.68], [0.6, 0.65, 0.75, 0.63, 0.66]
+    pair = compare.paired(*(Obtained(IMAGENET, without_rights(records_of_folds(v)), v, 5) for v in (values, others)))
+    assert 0.05 / 20 < pair.p_folds < 0.05
+    alone = compare.Row(IMAGENET, Obtained(IMAGENET, [], values, 5), None, pair, pair.p_folds, 1)
+    among = replace(
+        alone, p_holm=compare.holm({"it": pair.p_folds} | {str(i): 0.9 for i in range(19)})["it"], family=20
+    )
+    assert alone.settled and compare.claim(alone).endswith(": settled")
+    assert not among.settled and compare.claim(among).endswith("correction of 20: not settled")
 
 
 def without_rights(records):
@@ -116,19 +204,45 @@ def without_rights(records):
 
 
 def test_verdicts():
-    paper = {"value": 88.7, "spread": 0.7, "unit": "%"}
-    cell = SCALES["paper"]["esc50/ast-s"]
-    records = records_of_folds([0.887] * 15)
+    paper = {"value": 98.11, "spread": 0.05, "unit": "%"}
+    cell = SCALES["paper"]["speech-commands/ast-s"]
+    records = copy.deepcopy(records_of_folds([0.98] * 3))
+    for record in records:
+        record.data["name"], record.data["train"]["clips"] = "speech-commands", 84_843
 
     def verdict(values, records=records, cell=cell, published=paper):
-        return compare.verdict(Obtained(cell, records, values, 15), published)
+        return compare.verdict(Obtained(cell, records, values, 3), published)
 
-    assert verdict([0.884, 0.889, 0.890]) == "within the spread"
-    assert verdict([0.84, 0.84, 0.841]) == "outside the spread"
-    assert verdict([0.887], records[:5]) == "5 of 15 runs"
+    assert verdict([0.979, 0.98, 0.981]) == (
+        "-0.1 against the published number; standard deviation published 0.05, ours 0.1"
+    )
+    assert verdict([0.98], records[:1]) == "1 of 3 runs"
     assert verdict([], []) == "not run" and verdict([0.5], published=None) == "the paper has no such number"
     tiny = SCALES["tiny"]["esc50/ast-s"]
     assert "tiny224, stride 16" in verdict([0.82], cell=tiny)
+
+
+def test_other_rules_and_other_labels_than_the_papers_are_named():
+    esc = SCALES["paper"]["esc50/ast-s"]
+    assert compare.differences(esc) == ["the last epoch instead of the best one on the test folds"]
+    assert compare.differences(replace(esc, rule="best_on_test")) == []
+    labels = "AudioSet's own labels instead of PSLA's enhanced ones"
+    paper = {name: compare.differences(cell) for name, cell in SCALES["paper"].items()}
+    assert paper["audioset/balanced"] == paper["position/nearest"] == [labels] and paper["audioset/full"] == []
+
+
+def test_the_columns_are_few_and_what_all_rows_share_stands_above_them():
+    ledger = Ledger(RECORDS)
+    for name in dict.fromkeys(cell.table for cell in select()):
+        table = compare.side_by_side(name, "tiny", ledger)
+        assert len(table.header) <= 7 and table.header[0] == "cell" and table.header[-1] == "runs"
+        assert max(len(entry) for row in table.rows for entry in row) <= 28
+        published = any(row.published for row in compare.rows_of(name, "tiny", ledger))
+        assert ("published" in table.header) == published == bool(table.note)
+        assert repr(table).startswith(table.note) and table._repr_html_().startswith("<p>" * published)
+    position = compare.side_by_side("position", "tiny", ledger)
+    assert "esc50, tiny224, 10 epochs" in position.note
+    assert [row[3] for row in position.rows][-1] == "reference"
 
 
 def test_without_scipy_the_message_says_how_to_install_it(monkeypatch):
@@ -173,4 +287,4 @@ def test_fewer_clips_than_the_data_set_has_are_named():
     record.data["train"]["clips"] = 1200
     found = Obtained(SCALES["paper"]["esc50/ast-s"], [record], [0.8], 15)
     assert compare.fewer_clips(found) == ["1,200 of 1,600 training clips"]
-    assert compare.verdict(found, {"value": 88.7, "spread": 0.7, "unit": "%"}).startswith("not comparable: 1,200 of")
+    assert "1,200 of 1,600 training clips" in compare.verdict(found, {"value": 88.7, "spread": 0.7, "unit": "%"})

@@ -4,7 +4,7 @@ import copy
 from dataclasses import replace
 
 import pytest
-from made_records import FIVE
+from made_records import FIVE, RECORDS
 
 from astlib import reproduce
 from astlib.ledger import Ledger
@@ -66,6 +66,32 @@ def test_a_record_says_nothing_about_another_kind_of_network():
     assert costs.hours(psla, "A100", [record]) == costs.hours(psla, "A100", [])
     slow, fast = costs.bounds("psla")
     assert 0.02 < slow < fast == costs.bounds()[0], "its own week on four cards is far below what AST reached"
+
+
+def test_a_speed_of_a_far_smaller_network_is_not_carried_over():
+    """A tiny network leaves a large card idle: its speed would make the base network look twenty times as dear."""
+    record, base = on_a_card("NVIDIA H200"), RECIPES["audioset"]
+    assert costs.forward_flops(base) > costs.LIKE * costs.forward_flops(record.as_recipe())
+    assert costs.measured(base, [record], "H200") is None
+    assert costs.hours(base, "H200", [record]) == costs.hours(base, "H200", [])
+
+
+def test_a_run_that_shared_its_machine_measures_nothing():
+    first, second = on_a_card("NVIDIA H200"), on_a_card("NVIDIA H200")
+    second.id, second.throughput = "another", 70.0
+    recipe = first.as_recipe()
+    later = replace(second, started="2030-01-01T00:00:00+00:00")
+    assert costs.alone(first, [first]) and costs.alone(first, [first, later])
+    assert costs.measured(recipe, [first, later], "H200") == costs.measured(recipe, [first], "H200")
+    assert not costs.alone(first, [first, second]) and costs.measured(recipe, [first, second], "H200") is None
+
+
+def test_equal_chips_have_like_prices():
+    """The H100 and the H200 have one peak. A table with 5 h for the one and 473 h for the other is wrong."""
+    assert costs.CARDS["H100"] == costs.CARDS["H200"]
+    for name in ("audioset", "audioset-balanced", "audioset-psla", "audioset-psla-balanced", "speech-commands"):
+        (low, high), (least, most) = (costs.hours(RECIPES[name], card, RECORDS) for card in ("H100", "H200"))
+        assert low / 2 < least <= most < 2 * high, name
 
 
 def test_what_no_record_measured_on_a_cpu_is_not_priced():

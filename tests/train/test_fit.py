@@ -104,7 +104,7 @@ def test_long_clips_behind_short_ones_are_not_all_kept_in_memory(tmp_path, monke
 
     with pytest.raises(StopIteration):
         fit(RECIPE, tmp_path / "run", sounds, sounds, progress=False, after_step=stop)
-    assert "decoded anew each epoch; workers > 0 would do it faster" in capsys.readouterr().out
+    assert "decoded again in each epoch; workers > 0 would be faster" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("workers", [0, 1])
