@@ -22,7 +22,9 @@ def mixup(
     """Mix every clip with its partner, waveforms and targets alike (original: src/dataloader.py:103-174).
 
     A waveform x becomes lam * x + (1 - lam) * y, where y is cut or padded with zeros to the length of x. The original
-    also subtracts the mean of the mixture, which would change nothing here: LogMel subtracts it from every frame.
+    also subtracts the mean of each waveform before they are mixed and that of the mixture. LogMel subtracts the mean of
+    every frame, so this makes no difference except in the frames around the end of a shorter y that has an offset:
+    there the offset ends in a step, which the original has removed and which stays here.
 
     The targets are soft: lam for the labels of x, 1 - lam for those of y, 1 for those of both. They need a loss that
     takes probabilities as targets. The original's cross-entropy turns them into integers first, so that every mixed
@@ -54,8 +56,10 @@ def mixup(
 def spec_augment(mel: Tensor, freq: int, time: int, draws: Tensor, fill: float = 0.0) -> Tensor:
     """Mask one band of mel bins and one stretch of frames in every clip (original: src/dataloader.py:186-199).
 
-    Widths are integers below `freq` and `time`, all equally likely, 0 included; positions are nearly uniform. As in
-    torchaudio's masks, a width never exceeds the axis.
+    Widths are integers below `freq` and `time`, all equally likely, 0 included; positions are nearly uniform. The cells
+    are those of torchaudio's masks as long as no limit exceeds its axis. A larger limit counts here as one of the
+    axis's size, while torchaudio draws widths up to the limit, and so hides the whole axis whenever the width drawn is
+    larger than it. No recipe of the paper has such a limit.
 
     Args:
         mel: `(batch, frames, mels)`.
@@ -74,7 +78,7 @@ def spec_augment(mel: Tensor, freq: int, time: int, draws: Tensor, fill: float =
 
 
 def _mask(mel: Tensor, axis: int, limit: int, draws: Tensor) -> Tensor:
-    """`(batch, size of the axis)` bool, one stretch of True per clip; torchaudio's arithmetic, to the same cells."""
+    """`(batch, size of the axis)` bool, one stretch of True per clip; torchaudio's arithmetic up to `limit` = `size`."""
     size = mel.shape[axis]
     width = draws[:, :1] * min(limit, size)  # rounded down only below, as in torchaudio
     start = (draws[:, 1:] * (size - width)).floor()

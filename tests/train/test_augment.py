@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare, ks_2samp
 from torchaudio.functional import mask_along_axis_iid
 
+from astlib.frontend import LogMel
 from astlib.train.augment import mixup, noise_and_roll, spec_augment
 
 ALMOST_ONE = 1 - 2**-24  # the largest number that torch.rand gives
@@ -161,6 +162,29 @@ def test_zero_hides_nothing_and_widths_stay_below_the_number():
 def test_a_number_larger_than_the_axis_hides_at_most_the_axis():
     hidden = spec_augment(torch.ones(500, 12, 5), 0, 192, uniform(500, 4)) == 0
     assert hidden.any(2).sum(1).max() == 11
+
+
+def test_torchaudio_hides_the_whole_axis_if_its_limit_is_larger():
+    """The one case in which the two differ, as the docstring says."""
+    mel = torch.ones(500, 12, 5)
+    torch.manual_seed(0)
+    theirs = (mask_along_axis_iid(mel[:, None], 48, 0.0, 2)[:, 0] == 0).all(2).sum(1)
+    ours = (spec_augment(mel, 0, 48, uniform(500, 4)) == 0).all(2).sum(1)
+    assert (theirs == 12).float().mean() == pytest.approx(36 / 48, abs=0.08) and ours.max() == 11
+
+
+def test_an_offset_is_heard_only_around_the_end_of_a_shorter_partner():
+    mine, partner = uniform(1, 16_000) - 0.5, uniform(1, 16_000, seed=1) - 0.5
+    targets, lam = torch.ones(1, 1), torch.tensor([0.5])
+    ends = torch.tensor([8_000])
+
+    def log_mel(offset):
+        others = (partner + offset, ends, targets)
+        return LogMel()(mixup(mine, torch.tensor([16_000]), targets, others, lam)[0])[0]  # (98, 128)
+
+    changed = (log_mel(0.05) - log_mel(0.0)).abs().amax(dim=1) > 1e-3  # (98,)
+    around = torch.arange(98) * 160
+    assert changed.any() and ((around[changed] <= 8_000) & (around[changed] + 400 > 8_000)).all()
 
 
 def test_each_clip_has_its_own_stripes():
