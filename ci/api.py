@@ -51,7 +51,7 @@ PAGES = {
     "ledger": ("ledger",),
     "reproduce": ("reproduce",),
     "cli": ("cli",),
-    "helpers": ("plots", "widgets", "notebooks", "table"),
+    "helpers": ("check", "quiz", "widgets", "notebooks", "table", "plots", "drawings"),
 }
 LONGEST_VALUE = 80  # characters; a longer value of a constant is not shown
 SECTIONS = griffe.DocstringSectionKind
