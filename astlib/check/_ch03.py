@@ -177,7 +177,7 @@ EXERCISES: list[Exercise] = [
             "ignore that?",
             "value": "A value bias reaches the output: the weights sum to 1, so all of it is added to every token.",
         },
-        remark="The fastest attention codes leave the key bias out altogether.",
+        remark="Some networks, Whisper for one, leave the key bias out altogether.",
     ),
     Function(
         label="ex-03-attention",
@@ -240,7 +240,7 @@ EXERCISES: list[Exercise] = [
         label="ex-03-broken",
         asks="four letters, such as 'aaaa'",
         test=_broken,
-        remark="None of the four stops with an error, and all would train.",
+        remark="None of the four stops with an error: only the numbers show the mistake.",
     ),
     Function(
         label="ex-03-pieces",

@@ -271,7 +271,7 @@ EXERCISES: list[Exercise] = [
         label="ex-04-one",
         right=2 * 192,
         unit="parameters",
-        remark="So little, for a token that twelve blocks compute.",
+        remark="They are the token itself and its row in the table of positions.",
         mistakes=[
             Mistake(192, "The token has a row in the table of positions too."),
             Mistake(2 * 768, "That is for the base network. This chapter's has a width of 192."),

@@ -213,9 +213,9 @@ def preparation(steps: Mapping[str, Values], rate: int = 16_000, n_fft: int = 51
         if before is not None:
             below.plot(hz, before, color=QUIET, linewidth=0.9)
         below.plot(hz, level, linewidth=1.1, color=BLUE)
-        below.set(xlabel="kHz", ylim=(-80, 3), xlim=(0, rate / 2000), xticks=[0, 4, 8])
+        below.set(xlabel="frequency (kHz)", ylim=(-80, 3), xlim=(0, rate / 2000), xticks=[0, 4, 8])
         before = level
-    axes[0, 0].set_ylabel("of its maximum")
+    axes[0, 0].set_ylabel("share of peak")
     axes[1, 0].set_ylabel("power (dB)")
     return fig
 

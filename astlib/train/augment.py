@@ -78,7 +78,7 @@ def spec_augment(mel: Tensor, freq: int, time: int, draws: Tensor, fill: float =
 
 
 def _mask(mel: Tensor, axis: int, limit: int, draws: Tensor) -> Tensor:
-    """`(batch, size of the axis)` bool, one stretch of True per clip; torchaudio's arithmetic up to `limit` = `size`."""
+    """`(batch, size of the axis)` bool, one stretch of True a clip; torchaudio's arithmetic up to `limit` = `size`."""
     size = mel.shape[axis]
     width = draws[:, :1] * min(limit, size)  # rounded down only below, as in torchaudio
     start = (draws[:, 1:] * (size - width)).floor()

@@ -274,7 +274,9 @@ class Training:
         clips = {name: part for name, part in self.parts._asdict().items() if isinstance(part, AudioDataset)}
         needed = sum(part.estimated_bytes() for part in clips.values())
         if needed > psutil.virtual_memory().available / 4 / self.accelerator.num_processes:
-            tqdm.write(f"{needed / 2**30:.0f} GiB of sound are decoded again in each epoch; workers > 0 would be faster")
+            tqdm.write(
+                f"{needed / 2**30:.0f} GiB of sound are decoded again in each epoch; workers > 0 would be faster"
+            )
             return
         for name, part in clips.items():
             self.unusable.reports[name] = part.preload(progress=self.show).check(progress=False)
