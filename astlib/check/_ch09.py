@@ -77,7 +77,7 @@ def _siblings(names: list[str], folds: list[int], again: list[int]) -> str | Non
     if len(apart) < FOLDS:
         return f"You cut the list of clips into blocks, and the cuts go through recordings. {told}"
     if [fold % FOLDS for fold in folds] == [(folds[0] + i) % FOLDS for i in range(len(folds))]:
-        return f"You deal out the clips one after the other, so siblings, which are neighbours, part. {told}"
+        return f"You deal out the clips one after the other, so siblings, which are neighbours, are split. {told}"
     by_take = {name.split("-")[1]: fold for name, fold in zip(names, folds, strict=True)}
     if all(by_take[name.split("-")[1]] == fold for name, fold in zip(names, folds, strict=True)):
         return f"You group by the take, A to E, which is not the recording. {told}"
@@ -136,7 +136,10 @@ EXERCISES: list[Exercise] = [
                 _with_half(lambda v, t: t * stdev(v)),
                 "That is where single folds lie. The mean of n folds is steadier than one of them: by which factor?",
             ),
-            Mistake(_with_half(lambda v, t: t * stdev(v) / len(v)), "You divided by n. By what does a mean gain?"),
+            Mistake(
+                _with_half(lambda v, t: t * stdev(v) / len(v)),
+                "You divided by n. How much steadier is a mean than one value?",
+            ),
             Mistake(
                 _with_half(lambda v, _: 1.96 * stdev(v) / len(v) ** 0.5),
                 "You used 1.96, which is for a known standard deviation. Use the t that is passed in.",
@@ -147,7 +150,7 @@ EXERCISES: list[Exercise] = [
             ),
             Mistake(
                 _with_half(lambda v, t: t * stdev(v) / (len(v) - 1) ** 0.5),
-                "You took n - 1 under the root as well. It belongs into the standard deviation only.",
+                "You took n - 1 under the root as well. It belongs in the standard deviation only.",
             ),
         ],
         rtol=1e-6,

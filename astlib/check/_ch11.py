@@ -52,7 +52,7 @@ def _clips() -> list[Case]:
 
 
 def _input(log_mel: Tensor, frames: int, mean: float, std: float) -> Tensor:
-    """`(n, mels)` -> `(frames, mels)`: filled up with 0 behind its end, or cut there, and then normalised."""
+    """`(n, mels)` -> `(frames, mels)`: filled up with 0 after its end, or cut there, and then normalised."""
     fitted = F.pad(log_mel, (0, 0, 0, max(0, frames - len(log_mel))))[:frames]
     return (fitted - mean) / (2 * std)
 
@@ -100,12 +100,12 @@ EXERCISES: list[Exercise] = [
         mistakes=[
             Mistake(
                 _of(lambda clip: _percent(clip.split("/")[1])),
-                "You hashed the take along with the speaker, so two takes of one voice can part. Hash what stands "
-                "before `_nohash_`.",
+                "You hashed the take along with the speaker, so two takes of one voice can be in two parts. "
+                "Hash what stands before `_nohash_`.",
             ),
             Mistake(
                 _of(lambda clip: _percent(clip.split("_nohash_")[0])),
-                "You hashed the word along with the speaker, so two words of one voice can part.",
+                "You hashed the word along with the speaker, so two words of one voice can be in two parts.",
             ),
             Mistake(_of(_percent), "You hashed the whole name. Which part of it stands for the voice?"),
             Mistake(
@@ -152,8 +152,8 @@ EXERCISES: list[Exercise] = [
                 lambda x, frames, mean, std: _input(x, frames, 0.0, std),
                 "The mean has to be subtracted before you divide.",
             ),
-            Mistake(_fitted(_in_front), "You put the padding in front of the sound. It belongs behind it."),
-            Mistake(_fitted(_around), "You put half of the padding in front. All of it belongs behind the sound."),
+            Mistake(_fitted(_in_front), "You put the padding in front of the sound. It belongs after it."),
+            Mistake(_fitted(_around), "You put half of the padding in front. All of it belongs after the sound."),
             Mistake(_fitted(_repeated), "You repeated the sound to fill the rest. The recipe fills it with 0."),
             Mistake(
                 _fitted(_keeps_the_end), "Of a sound that is too long you kept the end. The recipe keeps the beginning."

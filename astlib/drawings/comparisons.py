@@ -19,6 +19,8 @@ from ..table import decimal
 Effect = tuple[float, float]  # difference and half the width of its interval
 CLOSE = 7.0  # points on either side of zero in the panel of small effects
 GREY = "#8A9099"
+BEHIND = {"facecolor": plots.CARD, "edgecolor": "none", "alpha": 0.85, "pad": 0.6}  # of a text that lies on lines
+PLACES = {(0.98, 0.05): "right", (0.04, 0.95): "left", (0.98, 0.42): "right"}  # of a list of names in a small panel
 
 
 def effects(found: Mapping[str, Effect], settled: Collection[str], noise: Effect | None = None) -> Figure:
@@ -113,7 +115,8 @@ def fold_lines(
     for place, values in zip(there, table, strict=True):
         mean = float(values.mean())
         top.plot([place - 0.16, place + 0.16], [mean, mean], color=plots.INK, linewidth=3, zorder=3)
-        top.annotate(decimal(mean, 1), (place - 0.19, mean), ha="right", va="center", fontsize=11)
+        text = decimal(mean, 1)
+        top.annotate(text, (place - 0.19, mean), ha="right", va="center", fontsize=11, bbox=BEHIND, zorder=4)
     for place, values in enumerate(settings.values()):
         if not len(values):
             top.text(place, 0.5, "not run", transform=top.get_xaxis_transform(), ha="center", color=GREY)
@@ -132,11 +135,13 @@ def fold_lines(
 
 
 def _fold_names(ax: Axes, place: float, values: Values) -> None:
-    """The number of each fold at the end of its line, pushed up until none covers another."""
+    """The number of each fold at the end of its line, moved apart until none covers another, and inside the panel."""
     ends = array(values)
     order = np.argsort(ends, kind="stable")
-    steps = 0.065 * np.ptp(ax.get_ylim()) * np.arange(len(ends))
+    step = 0.065 * np.ptp(ax.get_ylim())
+    steps = step * np.arange(len(ends))
     heights = np.maximum.accumulate(ends[order] - steps) + steps
+    heights = np.minimum(heights, max(ax.get_ylim()) - step / 2 - steps[::-1])
     for fold, height in zip(order, heights, strict=True):
         colour = plots.LINES[fold % len(plots.LINES)]
         ax.annotate(f"{fold + 1}", (place, height), color=colour, va="center", fontsize=10)
@@ -176,8 +181,7 @@ def curve_grid(tables: Mapping[str, Mapping[str, Values]], columns: int = 3) -> 
                 ax.plot(epochs, fold, color=colour, linewidth=0.6, alpha=0.5)
             ax.plot(epochs, folds.mean(axis=0), color=colour, linewidth=2.4)
             ends.append((float(folds.mean(axis=0)[-1]), label, colour))
-        first = max(array(values)[:, :4].mean(axis=0).max() for values in settings.values())
-        _legend(ax, ends, first < np.mean(ax.get_ylim()))
+        _legend(ax, ends)
         ax.set_title(title, fontsize=12)
         ax.tick_params(labelsize=10)
         ax.xaxis.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 5, 10], integer=True))
@@ -188,16 +192,21 @@ def curve_grid(tables: Mapping[str, Mapping[str, Values]], columns: int = 3) -> 
     return fig
 
 
-def _legend(ax: Axes, ends: Sequence[tuple[float, str, str]], above: bool) -> None:
-    """The names of the curves, from the highest end to the lowest, above at the left or below at the right."""
-    for line, (_, label, colour) in enumerate(sorted(ends, reverse=True)):
-        place = (0.04, 0.97 - 0.13 * line) if above else (0.98, 0.05 + 0.13 * (len(ends) - 1 - line))
-        ax.text(
-            *place,
-            label,
-            color=colour,
-            transform=ax.transAxes,
-            ha="left" if above else "right",
-            va="top" if above else "bottom",
-            fontsize=10,
-        )
+def _legend(ax: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
+    """The names of the curves, from the highest end to the lowest, where the panel is emptiest."""
+    ax.autoscale_view()  # the limits are set only when somebody asks for them
+    lines = [ax.transAxes.inverted().transform(ax.transData.transform(line.get_xydata())) for line in ax.lines]
+    points = np.concatenate(lines)  # (points of all curves, 2), from 0 to 1 in the panel
+
+    def covered(place: tuple[float, float]) -> int:
+        left = place[0] if PLACES[place] == "left" else place[0] - 0.5
+        low = place[1] - 0.13 * len(ends) if PLACES[place] == "left" else place[1]
+        inside = (points >= (left, low - 0.05)) & (points <= (left + 0.5, low + 0.13 * len(ends)))
+        return int(inside.all(axis=1).sum())
+
+    x, y = min(PLACES, key=covered)
+    side = PLACES[x, y]
+    highest = y - 0.13 if side == "left" else y + 0.13 * (len(ends) - 1)
+    for row, (_, label, colour) in enumerate(sorted(ends, reverse=True)):
+        place = (x, highest - 0.13 * row)
+        ax.text(*place, label, color=colour, transform=ax.transAxes, ha=side, va="bottom", fontsize=10)

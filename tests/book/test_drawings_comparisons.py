@@ -55,6 +55,19 @@ def test_names_of_folds_do_not_cover_each_other():
     assert len(heights) == 5 and min(np.diff(heights)) > 0.2
 
 
+def test_names_of_folds_stay_inside_the_panel():
+    (top,) = comparisons.fold_lines({"one": [15.0] * 5, "other": [85.0] * 5}).axes
+    heights = [text.xy[1] for text in top.texts if text.get_text() in "12345"]
+    assert len(set(heights)) == 5 and max(heights) < max(top.get_ylim())
+
+
+def test_names_of_curves_lie_where_the_panel_is_empty():
+    fast, slow = [[60, 80, 85, 85]], [[5, 5, 6, 8]]
+    (ax,) = [ax for ax in comparisons.curve_grid({"a": {"fast": fast, "slow": slow}}).axes if ax.get_visible()]
+    heights = {text.get_text(): text.get_position()[1] for text in ax.texts}
+    assert heights["fast"] > heights["slow"] > 0.3, "above the low curve, and the higher curve's name above the lower's"
+
+
 def test_curves_have_one_panel_a_table_and_the_reference_is_grey():
     table = {"recipe": [[10, 20, 40], [20, 30, 50]], "other": [[5, 6, 7]]}
     fig = comparisons.curve_grid({"a": table, "b": table, "c": table, "d": table})
