@@ -150,7 +150,7 @@ EXERCISES: list[Exercise] = [
         remark="The shortcut alone keeps a token in place, and each block halves it.",
         mistakes=[
             Mistake(0.5, "That is what is left after one block. There are twelve."),
-            Mistake(1 / 24, "You divided by two for each block, one after the other added up; halves multiply."),
+            Mistake(1 / 24, "You added the blocks up: 2 for each of 12. Each block halves what the last one left."),
             Mistake(1 - 0.5**12, "That is the part that has been spread evenly. The question is what stayed."),
             Mistake(0.0, "Even attention alone would leave nothing. What does the shortcut do?"),
         ],

@@ -71,7 +71,7 @@ WRONG = {
     "ex-14-class": [("qkv", "depends on the class"), ("softmax", "over the tokens"), ("block", "Where is the head")],
     "ex-14-even": [
         (1 / 2, "after one block"),
-        (1 / (2 * 12), "halves multiply"),
+        (1 / (2 * 12), "halves what"),
         (0, "What does the shortcut do"),
         (1 / 12, "too large"),
     ],
