@@ -256,7 +256,7 @@ EXERCISES: list[Exercise] = [
         right=_HIDDEN,
         unit="fraction of the cells, from 0 to 1",
         rtol=0.02,
-        remark="A quarter of every AudioSet spectrogram is hidden, differently each time.",
+        remark="On average a quarter of the cells is hidden, other cells for each clip.",
         mistakes=[
             Mistake(
                 1 - (1 - 47 / 128) * (1 - 191 / 1024), "That is for the widest masks. How wide are they on average?"

@@ -219,7 +219,7 @@ EXERCISES: list[Exercise] = [
     Number(
         label="ex-07-first",
         right=lambda: math.log(50),
-        unit="of the loss",
+        unit="the first loss",
         rtol=0.005,
         remark="It is the first number to look at in any run.",
         mistakes=[

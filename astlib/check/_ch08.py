@@ -205,7 +205,8 @@ EXERCISES: list[Exercise] = [
         label="ex-08-split",
         right=5,
         unit="clips",
-        remark="So 5 to 15, or less even. The clips that both models get right do not enter.",
+        remark="At 5 to 15, or a more uneven split, p is below 0.05. "
+        "The clips that both models get right do not enter.",
         mistakes=[
             Mistake(6, "At 6 to 14 the two tails together hold 0.115."),
             Mistake(15, "That is the larger side. How many are on the smaller one?"),

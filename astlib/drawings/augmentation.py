@@ -49,7 +49,7 @@ def mixture(
             va="center",
             color="white" if inside else INK,
         )
-    below.set(xlim=(0, 100), xlabel="the network's three first answers, in percent", yticks=[])
+    below.set(xlim=(0, 100), xlabel="the three most probable answers (%)", yticks=[])
     below.spines["left"].set_visible(False)
     return fig
 

@@ -15,6 +15,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -162,8 +163,8 @@ def learning(mel: Values, answers: Values, losses: Sequence[float], labels: Sequ
     heights = np.cumsum(np.concatenate([[0.0], answers[0, order]]))
     for place, name in enumerate(order):
         middle = (heights[place] + heights[place + 1]) / 2
-        ink = "white" if place == 0 else INK
-        axes[1].text(len(answers) * 0.01, middle, labels[name], color=ink, va="center", fontsize=11)
+        text = axes[1].text(len(answers) * 0.01, middle, labels[name], color=INK, va="center", fontsize=11)
+        text.set_path_effects([withStroke(linewidth=3, foreground="white")])
     axes[1].set(ylabel="probability", xlim=(0, len(losses)), ylim=(0, 1), title="what it answers after every step")
     axes[2].plot(np.arange(len(losses)) + 0.5, losses, color=INK, linewidth=1.2)
     axes[2].axhline(np.log(count), color=VERMILION, linestyle="--", linewidth=1.5)
@@ -239,13 +240,13 @@ def two_curves(histories: Mapping[str, History], first: float) -> Figure:
         best = int(np.argmin(history.validation))
         above.plot(epochs[best], history.validation[best], "o", color=VERMILION)
         above.axhline(first, color=INK, linestyle=":", linewidth=1)
-        above.set(title=title, ylim=(0, None))
+        above.set(title=title, ylim=(0, 1.5 * first))
         below.plot(epochs, np.multiply(100, history.accuracy), color=GREEN)
         below.axvline(epochs[best], color=VERMILION, linewidth=1, linestyle=":")
         below.set(xlabel="epoch", ylim=(0, 100))
     axes[0, 0].set_ylabel("loss")
     axes[1, 0].set_ylabel("accuracy on\nvalidation (%)")
-    axes[0, -1].legend(loc="upper right")
+    axes[0, -1].legend(loc="upper right", borderaxespad=0)
     return fig
 
 
