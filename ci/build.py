@@ -1,8 +1,8 @@
 """Render the staged book (_build/src) to _build/html with Jupyter Book; warnings are errors, nothing is executed.
 
-MathJax, require.js and the widget manager are fetched from npm once, so that the built book loads nothing from other
-hosts. Without npm, the pages load them from a content network, and this script says so. ONNX Runtime and the embedded
-model as an ONNX file are added too: with them a page can name sounds in the reader's browser.
+MathJax is fetched from npm once, so that the built book loads nothing from other hosts. Without npm, the pages load it
+from a content network, and this script says so. ONNX Runtime and the embedded model as an ONNX file are added too:
+with them a page can name sounds in the reader's browser.
 """
 
 import hashlib
@@ -20,6 +20,8 @@ from pathlib import Path
 import yaml
 
 import api
+import front
+import questions
 import status
 from common import BUILD, EXECUTED, HTML, ROOT, SOURCE, TIMES, VENDOR, chapters, fail, table
 
@@ -29,11 +31,6 @@ PACKAGES = {
         "es5/tex-svg.js": "mathjax/tex-svg.js",
         "es5/input/tex/extensions": "mathjax/input/tex/extensions",
         "LICENSE": "mathjax/LICENSE",
-    },
-    "requirejs@2.3.8": {"require.js": "require.js"},
-    "@jupyter-widgets/html-manager@1.0.15": {
-        "dist/embed-amd.js": "html-manager/embed-amd.js",
-        "dist/*.woff2": "html-manager",
     },
     "onnxruntime-web@1.27.0": {
         f"dist/{name}": f"onnxruntime/{name}"
@@ -62,7 +59,7 @@ def fetch_vendor() -> bool:
     npm = shutil.which("npm")
     if npm is None:
         print(
-            "npm is not installed: the pages will load MathJax and the widget manager from a content network.\n"
+            "npm is not installed: the pages will load MathJax from a content network.\n"
             "Install Node.js for a book that can be read with no network."
         )
         return False
@@ -117,14 +114,14 @@ def export_live() -> None:
 
 def configure(self_contained: bool) -> None:
     """Copy the vendor files beside the book's own assets, or remove them from the staged configuration."""
+    shutil.copy(ROOT / "astlib" / "widgets.js", SOURCE / "book" / "_static")
     if self_contained:
         shutil.copytree(VENDOR, SOURCE / "book" / "_static" / "vendor", dirs_exist_ok=True)
         export_live()
         shutil.copytree(LIVE, SOURCE / "book" / "_static" / "live", dirs_exist_ok=True)
         return
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-    for key in ("mathjax_path", "nb_ipywidgets_js"):
-        del config["sphinx"]["config"][key]
+    del config["sphinx"]["config"]["mathjax_path"]
     (SOURCE / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
 
@@ -179,6 +176,8 @@ def main() -> None:
     status.write()  # once more: now it is known what every chapter took
     api.write()
     api.link_chapters()
+    front.write()
+    questions.write()
     seconds = render()
     times = json.loads(TIMES.read_text())
     rows = [(path.stem, times[path.stem]) for path in chapters()] + [("rendering", seconds)]

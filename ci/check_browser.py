@@ -3,9 +3,10 @@
     python ci/check_browser.py [--screens FOLDER] [page ...]
 
 It checks for failed requests and requests to other hosts, errors in the console, missing pictures, formulas that are
-not typeset, overflow, sliders that do not change their picture when moved by keyboard, and serious or critical
-accessibility problems (axe-core). The exit status is 1 if anything was found. It needs Chromium or Chrome: under one of
-the usual names on the path, or the program that ASTLIB_CHROMIUM names.
+not typeset, overflow, code that scrolls sideways, chapters whose first picture is not on the first screen, and serious
+or critical accessibility problems (axe-core); and it uses players, sliders, terms and questions (ci/check_moving.py).
+It lists the tables that are wider than their page. The exit status is 1 if anything was found. It needs Chromium or
+Chrome: under one of the usual names on the path, or the program that ASTLIB_CHROMIUM names.
 """
 
 import argparse
@@ -22,6 +23,8 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import TimeoutError, sync_playwright
 
+import check_moving
+import check_review
 from common import BUILD, HTML, STAMPED_VENDOR, fail, pages
 
 AXE = BUILD / "axe" / "axe.min.js"
@@ -36,7 +39,8 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 BROWSERS = 3  # at once
-WIDTHS = (1300, 390)
+SIZES = {1300: 900, 390: 844}  # of a window: a laptop's and a phone's
+SEEN = 0.4  # of a first picture lies on the first screen; or it fills so much of that
 HOW_TO_INSTALL = (
     "no Chromium found: install it (Debian: apt-get install chromium; Ubuntu: apt-get install "
     "chromium-browser; or Google Chrome) or set ASTLIB_CHROMIUM to the program"
@@ -56,14 +60,28 @@ STATE = """() => ({
   mathErrors: [...document.querySelectorAll('mjx-merror, [data-mjx-error]')].map(e => e.outerHTML.slice(0, 160)),
 })"""
 READY = """() => document.readyState === 'complete' &&
-  [...document.querySelectorAll('.bd-article .math')].every(m => m.querySelector('mjx-container')) &&
-  document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]').length <=
-  document.querySelectorAll('.bd-article .widget-subarea, .bd-article .jupyter-widgets').length"""
-PICTURE = """handle => {
-  let box = handle.closest('.jupyter-widgets');
-  while (box && !box.querySelector('img.widget-image')) box = box.parentElement.closest('.jupyter-widgets');
-  if (!box) return null;
-  return [...box.querySelectorAll('img.widget-image')].filter(i => i.offsetParent).map(i => i.src).join(' ');
+  [...document.querySelectorAll('.bd-article .math')].every(m => m.querySelector('mjx-container'))"""
+CODE = """() => {
+  const folded = [...document.querySelectorAll('.bd-article details:not([open])')];
+  folded.forEach(e => { e.open = true; }); // as a reader does who wants to see it
+  const cut = [...document.querySelectorAll('.bd-article div.highlight pre:not(.columns)')]
+    .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent.slice(0, 60));
+  folded.forEach(e => { e.open = false; });
+  return cut;
+}"""
+TABLES = """() => [...document.querySelectorAll('.bd-article table')].filter(t => t.offsetParent).map(t => {
+    let box = t.parentElement;
+    while (box && !['auto', 'scroll', 'hidden'].includes(getComputedStyle(box).overflowX)) box = box.parentElement;
+    if (!box || t.scrollWidth <= box.clientWidth + 1) return null;
+    const by = getComputedStyle(box).overflowX;
+    return {wide: t.scrollWidth, room: box.clientWidth, reached: by !== 'hidden' && box.tabIndex === 0,
+            text: t.textContent.trim().replace(/\\s+/g, ' ').slice(0, 60)};
+  }).filter(t => t)"""
+FIRST = """() => {
+  const image = [...document.querySelectorAll('.bd-article .cell_output img, .front img')].find(i => i.offsetParent);
+  if (!image) return null;
+  const box = image.getBoundingClientRect();
+  return [box.top + window.scrollY, box.height, window.innerHeight];
 }"""
 
 
@@ -106,6 +124,10 @@ def listen(page, findings: list[str], self_contained: bool) -> None:
         if self_contained and parts.scheme not in ("data", "blob") and parts.hostname != "127.0.0.1":
             findings.append(f"asks another host: {request.url}")
 
+    def failed(request):
+        if not request.url.startswith("blob:"):  # a part of a sound that was not waited for
+            findings.append(f"request failed: {request.url}")
+
     def answered(response):
         if response.status >= 400:
             findings.append(f"{response.status} for {response.url}")
@@ -116,7 +138,7 @@ def listen(page, findings: list[str], self_contained: bool) -> None:
 
     page.on("request", requested)
     page.on("response", answered)
-    page.on("requestfailed", lambda request: findings.append(f"request failed: {request.url}"))
+    page.on("requestfailed", failed)
     page.on("console", said)
     page.on("pageerror", lambda error: findings.append(f"script: {error}"))
 
@@ -136,23 +158,25 @@ def check_state(page, theme: str):
         yield f"formula with an error: {error}"
 
 
-def check_sliders(page):
-    """Move each slider one step with the keyboard; the picture beside it must change."""
-    for handle in page.query_selector_all(".bd-article [role='slider']"):
-        before = handle.evaluate(PICTURE)
-        if before is None:
-            continue
-        name = handle.get_attribute("aria-label") or "without a name"
-        at_end = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
-        handle.scroll_into_view_if_needed()
-        handle.focus()
-        page.keyboard.press("ArrowLeft" if at_end else "ArrowRight")
-        for _ in range(10):  # a slow machine may take its time
-            page.wait_for_timeout(300)
-            if (after := handle.evaluate(PICTURE)) != before:
-                break
-        if not before or not after or before == after:
-            yield f"slider {name!r} does not change its picture"
+def check_layout(page, is_chapter: bool, wide: list[str]):
+    """Check that code does not scroll sideways, that wide tables can be reached, and where the first picture is.
+
+    Adds to `wide` the tables that a reader can reach by scrolling them.
+    """
+    for start in page.evaluate(CODE):
+        yield f"code scrolls sideways: {start!r}"
+    for table in page.evaluate(TABLES):
+        words = f"{table['wide']} px in {table['room']}: {table['text']!r}"
+        if table["reached"]:
+            wide.append(words)
+        else:
+            yield f"a table is cut off, {words}"
+    if is_chapter:
+        first = page.evaluate(FIRST)
+        if first is None:
+            yield "the chapter has no picture"
+        elif first[0] + SEEN * min(first[1], first[2]) > first[2]:
+            yield f"the first picture is not on the first screen: from {first[0]:.0f} px on, {first[1]:.0f} px high"
 
 
 def check_axe(page):
@@ -172,17 +196,22 @@ def settle(page, condition: str, argument) -> None:
 
 
 def visit(browser, address: str, name: str, width: int, self_contained: bool, screens: Path | None) -> list[str]:
-    """Open one page at one width, in light and then in dark mode. Return the findings."""
-    found = []
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme="light")
+    """Open one page at one width, in light and then in dark mode. Return the findings; print the wide tables."""
+    found: list[str] = []
+    wide: list[str] = []
+    size, is_phone = {"width": width, "height": SIZES[width]}, width < 600
+    context = browser.new_context(viewport=size, color_scheme="light", has_touch=is_phone)
     page = context.new_page()
     listen(page, found, self_contained)
     page.goto(f"{address}/{name}", wait_until="load")
     page.wait_for_load_state("networkidle")
     try:
         page.wait_for_function(READY, timeout=20_000)
-    except Exception:  # said below, by what is missing
-        found.append("formulas or widgets are not ready after 20 s")
+    except TimeoutError:  # said below, by what is missing
+        found.append("formulas are not ready after 20 s")
+    found += check_layout(page, name.startswith("notebooks/"), wide)
+    if wide and not is_phone:
+        print(f"{name}: {len(wide)} tables scroll sideways: {'; '.join(wide)}")
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)
         settle(page, "theme => document.documentElement.dataset.theme === theme", theme)
@@ -190,7 +219,7 @@ def visit(browser, address: str, name: str, width: int, self_contained: bool, sc
         if AXE.exists():
             found += [f"{theme}: {finding}" for finding in check_axe(page)]
         if theme == "light":
-            found += check_sliders(page)
+            found += check_moving.check(page, is_phone)
         if screens:
             screens.mkdir(parents=True, exist_ok=True)
             file = name.replace("/", "-").removesuffix(".html")
@@ -217,9 +246,13 @@ def check(folder: Path = HTML, names: list[str] | None = None, screens: Path | N
             found = [
                 finding
                 for name in names[first::BROWSERS]
-                for width in WIDTHS
+                for width in SIZES
                 for finding in visit(browser, address, name, width, self_contained, screens)
             ]
+            if "book/review.html" in names[first::BROWSERS]:
+                found += check_review.check(browser, address)
+            if "book/intro.html" in names[first::BROWSERS]:
+                found += check_moving.check_without_server(browser, (folder / "book" / "intro.html").as_uri())
             browser.close()
         return found
 

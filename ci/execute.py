@@ -230,20 +230,42 @@ def run(notebook: Path, output: Path, parameters: dict) -> Outcome:
 
 
 def strip(output: Path) -> None:
-    """Take out of an executed chapter what a page does not need: times of this machine."""
+    """Make an executed chapter ready for its page: without times of this machine, in myst-nb's words."""
     notebook = nbformat.read(output, as_version=4)
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = joined(cell.outputs)
+        image = cell.metadata.get("mystnb", {}).get("image", {})
+        if "class" in image:
+            image["classes"] = image.pop("class")  # as myst-nb calls it for pictures; it passes over "class"
     notebook.cells = [part for cell in notebook.cells for part in apart(cell)]
     nbformat.write(notebook, output)
 
 
+def joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Join pieces of printed text that follow each other; a table between two of them stays between them."""
+    kept: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        if output.output_type == "stream" and kept and kept[-1].get("name") == output.name:
+            kept[-1].text += output.text
+        else:
+            kept.append(output)
+    return kept
+
+
+def is_picture(data: dict) -> bool:
+    """Whether an output is a picture, a slider over pictures, or a player with one (`astlib.widgets`)."""
+    page = data.get("text/html", "")
+    return "image/png" in data or 'class="flipbook"' in page or 'class="player-picture"' in page
+
+
 def apart(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
-    """Split a cell that shows tables and a figure in two: caption and label belong to the picture."""
+    """Split a cell that shows tables and a figure in two: caption and label belong to the picture (or slider)."""
     outputs = cell.get("outputs", [])
-    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
+    pictures = [output for output in outputs if is_picture(output.get("data", {}))]
     if "figure" not in cell.metadata.get("mystnb", {}) or not pictures or sum("data" in o for o in outputs) < 2:
         return [cell]
     figure = nbformat.v4.new_code_cell(

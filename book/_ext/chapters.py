@@ -26,7 +26,7 @@ def chapter_number(docname: str) -> int | None:
 
 
 def prepare_opening(app: Sphinx, doctree: nodes.document) -> None:
-    """Remove the number from the title (the book adds its own) and point the badge at the book's copy."""
+    """Remove the number from the title (the book adds its own), point the badge at the book's copy, mark the needs."""
     if chapter_number(app.env.docname) is None:
         return
     for title in doctree.findall(nodes.title):
@@ -36,6 +36,11 @@ def prepare_opening(app: Sphinx, doctree: nodes.document) -> None:
     for image in doctree.findall(nodes.image):
         if image["uri"] == BADGE:
             image["uri"] = LOCAL_BADGE
+            image.parent.parent["classes"].append("opening-badge")
+    for strong in doctree.findall(nodes.strong):
+        if strong.astext() == "Runs on":
+            strong.parent["classes"].append("opening-needs")
+            break
 
 
 count_in_order = TocTreeCollectorWithStyles.assign_section_numbers
@@ -69,9 +74,22 @@ def drop_thebe(
     ]
 
 
+def open_copies(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Let the rocket at the top of a page open the chapter's copy for Colab, as its badge does."""
+    waiting = list(context.get("header_buttons", []))
+    while waiting:
+        button = waiting.pop()
+        waiting += button.get("buttons", [])
+        if "colab.research.google.com" in (button.get("url") or ""):
+            button["url"] = re.sub(r"/notebooks/(?=\d\d_)", "/notebooks/colab/", button["url"])
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the functions above with Sphinx."""
     TocTreeCollectorWithStyles.assign_section_numbers = assign_section_numbers
     app.connect("doctree-read", prepare_opening, priority=100)  # before Sphinx collects titles and images
+    app.connect("html-page-context", open_copies, priority=900)
     app.connect("html-page-context", drop_thebe, priority=900)  # after they have been added
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,21 +1,6 @@
-// Makes what the theme and the widgets draw work from this host alone, and with a screen reader and a keyboard.
+// Makes what the theme draws work with a screen reader and a keyboard.
 (function () {
   "use strict";
-
-  // Read by require.js, which is loaded after this: where the widget manager's fonts are.
-  var here = new URL(".", document.currentScript.src).href;
-  window.require = { paths: { "@jupyter-widgets/html-manager/dist": here + "vendor/html-manager" } };
-
-  // The widget manager asks MathJax for mathematics in the words of its version 2.
-  function translateMathJax() {
-    if (window.MathJax && window.MathJax.typesetPromise && !window.MathJax.Hub) {
-      window.MathJax.Hub = {
-        Queue: function (call) {
-          window.MathJax.typesetPromise([call[2]]);
-        },
-      };
-    }
-  }
 
   // Names that differ from the text one sees, lists that have no list items, a button without a name.
   function mendTheme() {
@@ -38,17 +23,6 @@
     });
   }
 
-  // A slider's handle has no name and no spoken value of its own: it gets the label and the text beside it.
-  function nameSliders() {
-    document.querySelectorAll(".widget-slider [role='slider']").forEach(function (handle) {
-      var slider = handle.closest(".widget-slider");
-      var label = slider.querySelector(".widget-label");
-      var value = slider.querySelector(".widget-readout");
-      handle.setAttribute("aria-label", label ? label.textContent.trim() : "");
-      handle.setAttribute("aria-valuetext", value ? value.textContent.trim() : "");
-    });
-  }
-
   // What scrolls sideways must be reachable with the keyboard.
   function reachScrolled() {
     document.querySelectorAll(".bd-article div.math, .bd-article .output, .bd-article pre, " +
@@ -59,13 +33,29 @@
     });
   }
 
+  // Lines of code as elements: one that is too long for the window goes on below it, indented.
+  function splitLines() {
+    document.querySelectorAll(".bd-article div.highlight > pre").forEach(function (block) {
+      var printed = block.closest(".cell_output") && block.textContent.match(/^.*\S {2,}\S.*$/gm);
+      if (printed && printed.length > 1) { // columns: they scroll instead
+        block.classList.add("columns");
+      }
+      var lines = block.innerHTML.replace(/\n$/, "").split("\n");
+      block.innerHTML = lines.map(function (line) {
+        var blank = line.match(/^(?:<span class="w">)?( *)(?:<\/span>)?/);
+        return '<span class="line" style="--indent: ' + blank[1].length + '">' +
+          (blank[1] && '<span class="indent">' + blank[1] + "</span>") +
+          (blank[1] ? line.slice(blank[0].length) : line) + "\n</span>";
+      }).join("");
+    });
+  }
+
   function mend() {
     mendTheme();
-    nameSliders();
     reachScrolled();
   }
 
-  // Mathematics and widgets come in many small steps: look again when it has been quiet for a moment.
+  // Mathematics comes in many small steps: look again when it has been quiet for a moment.
   var waiting;
   function mendSoon() {
     clearTimeout(waiting);
@@ -73,9 +63,16 @@
   }
 
   document.addEventListener("DOMContentLoaded", function () {
-    translateMathJax();
+    splitLines();
     mend();
     new MutationObserver(mendSoon).observe(document.body, { childList: true, subtree: true, characterData: true });
   });
   window.addEventListener("resize", reachScrolled);
+
+  // The first page: another sound is chosen, so the one before is no longer heard.
+  document.addEventListener("change", function (event) {
+    if (event.target.name === "front-sound") {
+      document.querySelectorAll(".front audio").forEach(function (audio) { audio.pause(); });
+    }
+  });
 })();

@@ -31,13 +31,7 @@
   // {labels, frames, frame, hop, session}. Nothing of it is loaded before somebody asks for it.
   async function load() {
     var about = await (await fetched(book + "live/about.json")).json();
-    var amd = window.define; // with require.js on the page, the runtime would hide itself as a module of that
-    window.define = undefined;
-    try {
-      await script(book + "vendor/onnxruntime/ort.wasm.min.js");
-    } finally {
-      window.define = amd;
-    }
+    await script(book + "vendor/onnxruntime/ort.wasm.min.js");
     window.ort.env.wasm.wasmPaths = book + "vendor/onnxruntime/";
     window.ort.env.wasm.numThreads = 1; // more need headers that a plain server of files does not send
     var model = await (await fetched(book + "live/model.onnx")).arrayBuffer();

@@ -131,6 +131,23 @@ def test_a_figure_beside_tables_gets_a_cell_of_its_own():
     assert second.metadata["tags"] == ["remove-input"] and second.id != first.id
     alone = new.new_code_cell("show()", id="show", metadata=metadata, outputs=[picture], execution_count=2)
     assert execute.apart(alone) == [alone]
+    slider = new.new_output("execute_result", data={"text/html": '<div class="flipbook"></div>'}, execution_count=2)
+    cell = new.new_code_cell("show()", id="show", metadata=metadata, outputs=[table, slider], execution_count=2)
+    assert execute.apart(nbformat.from_dict(cell))[1].outputs == [slider]
+
+
+def test_what_a_cell_prints_and_shows_stands_in_its_order(tmp_path):
+    new = nbformat.v4
+    printed = [new.new_output("stream", name="stdout", text=f"{letter}\n") for letter in "abc"]
+    told = new.new_output("stream", name="stderr", text="d\n")
+    table = new.new_output("display_data", data={"text/html": "<table></table>"})
+    cell = new.new_code_cell("show()", id="show", outputs=[*printed[:2], table, printed[2], told])
+    cell.metadata = {"mystnb": {"image": {"alt": "a line", "class": "chart"}}, "papermill": {"duration": 1}}
+    nbformat.write(new.new_notebook(cells=[cell]), tmp_path / "01.ipynb")
+    execute.strip(tmp_path / "01.ipynb")
+    (staged,) = nbformat.read(tmp_path / "01.ipynb", as_version=4).cells
+    assert [output.get("text", "table") for output in staged.outputs] == ["a\nb\n", "table", "c\n", "d\n"]
+    assert staged.metadata == {"mystnb": {"image": {"alt": "a line", "classes": "chart"}}}
 
 
 def test_memory_is_that_of_the_processes_started_from_here():

@@ -1,9 +1,10 @@
 """The figures and players of the chapters: right shapes in, readable pictures and accessible HTML out."""
 
 import base64
+import html
 import io
+import json
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -12,9 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from astlib import plots, widgets
+from astlib import LogMel, plots, widgets
 from astlib.data import DATASETS
-from astlib.errors import MissingPackage
 from astlib.frontend import mel_filters
 
 MEL = torch.randn(60, 128, generator=torch.Generator().manual_seed(0)) * 4 - 7
@@ -109,6 +109,9 @@ def test_labels_of_curves_do_not_lie_on_each_other():
         (lambda: widgets.player([0.0, float("nan")]), "finite"),
         (lambda: widgets.flipbook([plots.figure()[0]], ["one"], "Nothing"), "2 to 20"),
         (lambda: widgets.flipbook([plots.figure()[0]] * 3, ["a", "b"], "Nothing"), "3 figures and 2 labels"),
+        (lambda: widgets.flipbook([plots.figure()[0]] * 2, ["a", "b"], "Nothing", start=2), "from 0 to 1, found 2"),
+        (lambda: widgets.player(torch.ones(800), mel=torch.zeros(2, 60, 128)), "one item of a batch"),
+        (lambda: widgets.player(torch.ones(800), mel=torch.zeros(60)), r"found shape \(60,\)"),
     ],
 )
 def test_wrong_input_is_named(call, words):
@@ -127,7 +130,7 @@ def test_player_holds_the_sound_at_its_loudness_and_is_small():
     samples, rate = sound_of(player)
     assert rate == 16_000 and abs(len(samples) - 80_000) < 3000
     assert np.abs(samples[8000:72_000]).max() == pytest.approx(0.25, abs=0.02)
-    assert len(player._repr_html_()) < 80_000, "a WAV file would be 213 kB"
+    assert len(player._repr_html_()) < 40_000, "a WAV file would be 213 kB"
 
 
 def test_player_scales_what_is_too_loud_and_escapes_its_label():
@@ -139,14 +142,59 @@ def test_player_scales_what_is_too_loud_and_escapes_its_label():
     assert (player + player)._repr_html_().count("<audio") == 2
 
 
-def test_flipbook_needs_no_kernel_and_names_every_picture():
-    book = widgets.flipbook([plots.figure()[0] for _ in range(3)], [16, 12, 10], "Stride")
-    slider, stack = book.children
-    assert slider.description == "Stride" and [label for label, _ in slider.options] == ["16", "12", "10"]
-    alts = [re.search(' alt="([^"]+)"', picture.value).group(1) for picture in stack.children]
-    assert alts == ["Stride: 16", "Stride: 12", "Stride: 10"]
-    assert all("data:image/png;base64,iVBOR" in picture.value for picture in stack.children)
-    assert stack.selected_index == 0
+TONE = 0.5 * torch.sin(2 * torch.pi * 1000 * torch.arange(2 * 16_000) / 16_000) * (torch.arange(2 * 16_000) > 16_000)
+
+
+def axes_of(player) -> dict:
+    return json.loads(html.unescape(re.search('data-axes="([^"]+)"', player._repr_html_()).group(1)))
+
+
+def test_a_player_with_a_spectrogram_says_where_its_axes_are_and_what_is_seen():
+    mel = LogMel()(TONE)
+    player = widgets.player(TONE, label="a <tone>", mel=mel)
+    axes = axes_of(player)
+    assert axes["seconds"] == pytest.approx(mel.shape[1] * 0.01) and axes["bins"] == 128
+    assert axes["hz"] == [20, 8000] and all(0 < part < 1 for part in axes["box"])
+    alt = re.search('<img alt="([^"]+)"', player._repr_html_()).group(1)
+    assert "a &lt;tone&gt;: log-mel spectrogram of 2.0 s; loudest from 1.0 to 2.0 s" in alt
+    assert float(re.search(r"near ([\d,]+) Hz", alt).group(1).replace(",", "")) == pytest.approx(1000, rel=0.03)
+    assert sound_of(player)[1] == 16_000, "without its script the sound is still there"
+
+
+def test_short_loud_parts_are_told_as_points_in_time():
+    mel = torch.full((500, 128), -12.0)
+    for frame in (50, 151, 300, 420):
+        mel[frame : frame + 3] = 0
+    alt = re.search('<img alt="([^"]+)"', widgets.player(torch.ones(800), mel=mel)._repr_html_()).group(1)
+    assert "4 loud parts, the longest at 0.5 s, at 1.5 s, at 3.0 s" in alt
+
+
+def test_the_script_comes_once_for_several_players_and_only_if_it_is_needed():
+    plain, seen = widgets.player(TONE), widgets.player(TONE, mel=LogMel()(TONE))
+    assert "<script" not in plain._repr_html_() and "<script" not in (plain + plain)._repr_html_()
+    for page in (seen, seen + plain, plain + seen + seen):
+        assert page._repr_html_().count('<script class="astlib-script">') == 1
+    assert len(widgets.script()) < 12_000, "it is in every output of a notebook"
+    assert "</script" not in widgets.script() and "// " not in widgets.script()
+
+
+def test_flipbook_begins_where_it_should_and_names_every_picture():
+    book = widgets.flipbook([plots.figure()[0] for _ in range(3)], [16, "<12>", 10], "Stride", start=1)
+    page = book._repr_html_()
+    images = re.findall("<img [^>]*>", page)
+    assert re.findall(' alt="([^"]+)"', page) == ["Stride: 16", "Stride: &lt;12&gt;", "Stride: 10"]
+    assert [" hidden " in image for image in images] == [True, False, True]
+    assert 'max="2" value="1" aria-valuetext="&lt;12&gt;"' in page and "<output>&lt;12&gt;</output>" in page
+    assert all("data:image/png;base64,iVBOR" in image for image in images)
+    assert repr(book) == "<slider>"
+
+
+def test_pictures_keep_their_size_and_have_a_palette():
+    image = re.search("<img [^>]*>", widgets.player(TONE, mel=LogMel()(TONE))._repr_html_()).group(0)
+    data = base64.b64decode(re.search('base64,([^"]+)', image).group(1))
+    width, height, colour = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"), data[25]
+    assert f'width="{width}" height="{height}"' in image and width == round(plots.WIDTH * plots.STYLE["figure.dpi"])
+    assert colour == 3, "a PNG with all colours is three times as large"
 
 
 class Set(list):
@@ -210,9 +258,3 @@ def test_curves_have_whole_epochs_on_their_axis():
         ticks = plots.curves({"one": np.arange(epochs)}).axes[0].get_xticks()
         assert (ticks == ticks.round()).all() and np.diff(ticks).min() >= 1
         assert round(np.diff(ticks).min()) in (1, 2, 5, 10, 20)
-
-
-def test_without_ipywidgets_the_message_says_how_to_install_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    with pytest.raises(MissingPackage, match=r'needs ipywidgets: pip install "astlib\[book\]"'):
-        widgets.flipbook([plots.figure()[0]] * 2, ["a", "b"], "Nothing")
