@@ -126,7 +126,7 @@ def heads(
     fig = Plot(figsize=(plots.WIDTH, 5.4), layout="constrained")
     layout = [[name] * count for name in ("token", "q", "k", "v")] + [labels] + [[n] * count for n in ("found", "out")]
     axes: dict[str, Axes] = fig.subplot_mosaic(
-        layout,  # type: ignore[arg-type]
+        layout,  # type: ignore[arg-type]  # matplotlib asks for a list of lists of Any
         height_ratios=[1, 1, 1, 1, 2.6, 1, 1],
     )
     for name, numbers in lines.items():
