@@ -21,9 +21,9 @@ def due(page, address: str, days: int) -> tuple[str, list[str]]:
     """What the review page says so many days after the start, and the questions that it shows."""
     page.clock.set_fixed_time(START + datetime.timedelta(days=days) + A_MINUTE)
     page.goto(f"{address}/book/review.html", wait_until="load")
-    page.wait_for_selector("#review > p")
-    shown = [question.get_attribute("id") for question in page.query_selector_all("#review .quiz-question")]
-    return page.inner_text("#review"), shown
+    page.wait_for_selector("#questions-due > p")
+    shown = [question.get_attribute("id") for question in page.query_selector_all("#questions-due .quiz-question")]
+    return page.inner_text("#questions-due"), shown
 
 
 def check(browser, address: str):
@@ -58,7 +58,7 @@ def check(browser, address: str):
     place = page.get_attribute(f"div:has(> #{labels[0]}) a", "href")
     page.once("dialog", lambda dialog: dialog.accept())
     page.click("text=Forget my answers")
-    if "not answered any question" not in page.inner_text("#review"):
+    if "not answered any question" not in page.inner_text("#questions-due"):
         yield "review: forgetting leaves something behind"
     if chapters()[0].stem not in (place or ""):
         yield f"review: a question links to {place!r}"

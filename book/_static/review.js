@@ -105,7 +105,7 @@ questions.js (ci/questions.py) and shows what is due. */
   };
 
   addEventListener("DOMContentLoaded", () => {
-    const page = document.getElementById("review");
+    const page = document.getElementById("questions-due");
     if (page) showReview(page, window.bookQuestions || {});
     else listen(document, remember);
   });
