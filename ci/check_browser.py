@@ -10,7 +10,6 @@ Chrome: under one of the usual names on the path, or the program that ASTLIB_CHR
 """
 
 import argparse
-import contextlib
 import functools
 import os
 import shutil
@@ -188,13 +187,6 @@ def check_axe(page):
             yield f"{violation['impact']} {violation['id']} ({len(violation['nodes'])}): {violation['help']}: {places}"
 
 
-def settle(page, condition: str, argument) -> None:
-    """Wait until the page has reacted; whether it did is checked afterwards."""
-    with contextlib.suppress(TimeoutError):
-        page.wait_for_function(condition, arg=argument, timeout=10_000)
-    page.wait_for_timeout(300)
-
-
 def visit(browser, address: str, name: str, width: int, self_contained: bool, screens: Path | None) -> list[str]:
     """Open one page at one width, in light and then in dark mode. Return the findings; print the wide tables."""
     found: list[str] = []
@@ -214,7 +206,8 @@ def visit(browser, address: str, name: str, width: int, self_contained: bool, sc
         print(f"{name}: {len(wide)} tables scroll sideways: {'; '.join(wide)}")
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)
-        settle(page, "theme => document.documentElement.dataset.theme === theme", theme)
+        check_moving.wait(page, "theme => document.documentElement.dataset.theme === theme", theme)
+        page.wait_for_timeout(300)
         found += [f"{theme}: {finding}" for finding in check_state(page, theme)]
         if AXE.exists():
             found += [f"{theme}: {finding}" for finding in check_axe(page)]

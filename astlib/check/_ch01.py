@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .exercises import Case, Exercise, Function, Mistake, Number
+from .exercises import Case, Exercise, Function, Mistake, Number, Trial
 
 FLOOR = torch.finfo(torch.float32).eps
 
@@ -245,43 +245,33 @@ LOG_MEL = [
 ]
 
 
-class _Unheard(Exercise):
-    """A change to the samples that no spectrogram shows. Several are right, so there is nothing to compare with."""
+def _heard(change: Any) -> str | None:
+    """What a spectrogram shows of a change to the samples. Several changes are right: nothing to compare with."""
+    if not callable(change):
+        return "Expected your function change(samples) itself, without calling it."
+    sound = 0.1 * torch.randn(8000, generator=torch.Generator().manual_seed(1))
+    changed = change(sound.clone())
+    if not isinstance(changed, Tensor) or changed.shape != sound.shape:
+        return "Return a tensor with as many samples as it got."
+    if same := int((changed == sound).sum()):
+        return f"{same:,} of {len(sound):,} samples are what they were. Every one has to change."
+    shift = float((_right_log_mel(changed) - _right_log_mel(sound)).abs().max())
+    return None if shift < 0.01 else _noticed(sound, changed, shift)
 
-    @property
-    def expects(self) -> str:
-        return "your function change(samples)"
 
-    def fault(self, answer: Any) -> str | None:
-        if not callable(answer):
-            return "Expected your function change(samples) itself, without calling it."
-        sound = 0.1 * torch.randn(8000, generator=torch.Generator().manual_seed(1))
-        try:
-            changed = answer(sound.clone())
-        except Exception as error:  # noqa: BLE001  whatever the reader's code raises
-            return f"Your function stopped with {type(error).__name__}: {error}"
-        if changed is None or changed is ...:
-            return "It returns nothing so far. Write its body, and end it with `return`."
-        if not isinstance(changed, Tensor) or changed.shape != sound.shape:
-            return "Return a tensor with as many samples as it got."
-        if same := int((changed == sound).sum()):
-            return f"{same:,} of {len(sound):,} samples are what they were. Every one has to change."
-        shift = float((_right_log_mel(changed) - _right_log_mel(sound)).abs().max())
-        return None if shift < 0.01 else self._noticed(sound, changed, shift)
-
-    def _noticed(self, sound: Tensor, changed: Tensor, shift: float) -> str:
-        """What the spectrogram shows of a change."""
-        if torch.equal(changed, sound.flip(0)):
-            return "Played backwards, the frames come in another order: the spectrogram is nearly its own mirror image."
-        ratio = float((changed / sound).median())
-        if torch.allclose(changed, ratio * sound, rtol=1e-3):
-            return (
-                f"You multiplied by {ratio:.3g}. The logarithm of the power then changes by "
-                f"{2 * math.log(abs(ratio)):+.2f} everywhere. Which factor leaves the power alone?"
-            )
-        if any(torch.allclose(changed, sound.roll(by), atol=1e-6) for by in range(-200, 201)):
-            return "You moved the sound in time. The frames then cut it at other places."
-        return f"The spectrogram shows it: the largest difference is {shift:.2g}. What does a square not see?"
+def _noticed(sound: Tensor, changed: Tensor, shift: float) -> str:
+    """What the spectrogram shows of a change."""
+    if torch.equal(changed, sound.flip(0)):
+        return "Played backwards, the frames come in another order: the spectrogram is nearly its own mirror image."
+    ratio = float((changed / sound).median())
+    if torch.allclose(changed, ratio * sound, rtol=1e-3):
+        return (
+            f"You multiplied by {ratio:.3g}. The logarithm of the power then changes by "
+            f"{2 * math.log(abs(ratio)):+.2f} everywhere. Which factor leaves the power alone?"
+        )
+    if any(torch.allclose(changed, sound.roll(by), atol=1e-6) for by in range(-200, 201)):
+        return "You moved the sound in time. The frames then cut it at other places."
+    return f"The spectrogram shows it: the largest difference is {shift:.2g}. What does a square not see?"
 
 
 EXERCISES: list[Exercise] = [
@@ -327,8 +317,10 @@ EXERCISES: list[Exercise] = [
             Mistake(256, "There are 256 bins that count, but two low filters can lie between the same two bins."),
         ],
     ),
-    _Unheard(
+    Trial(
         label="ex-01-sign",
+        asks="your function change(samples)",
+        test=_heard,
         remark="The power is a square: it does not know which way the air was pushed.",
     ),
     Function(

@@ -8,6 +8,7 @@ import html
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -15,6 +16,7 @@ from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
 
 from .. import plots, widgets
+from ..frontend import hz_to_mel
 from ..plots import BLUE, GREEN, GRID, INK, ORANGE, SKY, VERMILION, Values, array
 
 Numbers = NDArray[np.float64]
@@ -29,7 +31,7 @@ def _decibels(power: Values) -> Numbers:
 
 def _mel(hz: Numbers) -> Numbers:
     """Hertz as mel."""
-    return np.asarray(1127 * np.log1p(hz / 700))
+    return hz_to_mel(torch.as_tensor(hz, dtype=torch.float64)).numpy()
 
 
 def _hertz(mel: Numbers) -> Numbers:
