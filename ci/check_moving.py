@@ -218,6 +218,7 @@ def energies(samples: np.ndarray, rate: int, low: float, high: float) -> tuple[f
 def check_keys(page, player):
     """Move and stop the sound by keyboard, set a box by its numbers, and read what a screen reader is told."""
     name, surface = name_of(player), player.query_selector(".player-surface")
+    wait(page, "e => e.querySelector('audio').readyState > 0", player)  # the whole sound is back after a box
     end = player.evaluate("e => Math.min(JSON.parse(e.dataset.axes).seconds, e.querySelector('audio').duration)")
     surface.focus()
     if not player.evaluate(AUDIO)["paused"]:
