@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from astlib import AST, ASTConfig, metrics, paths, scores
 from astlib.cli import app
-from astlib.cli.main import parse
+from astlib.cli.training import parse
 from astlib.data import parts
 from astlib.errors import AstlibError, Diverged, Interrupted, InvalidInput, MissingPackage, NotFound
 from astlib.frontend import LogMel, normalise

@@ -9,7 +9,7 @@ import pytest
 from made_records import RECORDS, tampered
 
 from astlib import data, notebooks, reproduce
-from astlib.cli.main import parse
+from astlib.cli.training import parse
 from astlib.errors import AstlibError, InvalidInput
 from astlib.ledger import Ledger, audit
 from astlib.recipes import RECIPES
