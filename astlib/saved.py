@@ -1,5 +1,7 @@
 """A network in a folder, `config.json` and `model.safetensors`, and what the configurations of all networks share.
 
+How its outputs are to be read lies in the same folder, in `decision.json`, if somebody found out (`astlib calibrate`).
+
 Chapter: notebooks/17_out_into_the_world.ipynb
 """
 
@@ -14,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from . import paths
+from .decisions import FILE as DECISION_FILE
+from .decisions import Decision
 from .errors import InvalidInput, NotFound
 from .files import whole_folder, write_json, write_whole
 from .frontend import FILLS, Fill
@@ -81,9 +85,11 @@ class SavedNetwork(nn.Module):
         cfg: the configuration.
         config: the class of the configuration.
         head: prefix of the names of the parameters that depend on the classes.
+        decision: how its logits are to be read: temperature, thresholds, and what belongs to none of its classes.
     """
 
     cfg: NetworkConfig
+    decision: Decision = Decision()
     config: ClassVar[type[NetworkConfig]]
     head: ClassVar[str]
 
@@ -100,7 +106,9 @@ class SavedNetwork(nn.Module):
         return cls(cfg)
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-        """Write `config.json` and `model.safetensors` into a folder. Neither is ever half written.
+        """Write `config.json` and `model.safetensors` into a folder, and `decision.json` if there is a decision.
+
+        None of them is ever half written. The decision about a network that the folder held before is removed.
 
         Args:
             folder: it is created if it does not exist; other files in it stay.
@@ -112,10 +120,13 @@ class SavedNetwork(nn.Module):
         from safetensors.torch import save
 
         state = {key: value.detach().to("cpu", dtype).contiguous() for key, value in self.state_dict().items()}
+        (Path(folder) / DECISION_FILE).unlink(missing_ok=True)  # it is about the weights that are now replaced
         with whole_folder(folder) as unfinished:
             # By way of bytes: safetensors' own writer does not report a full disk as an OSError.
             write_whole(unfinished / "model.safetensors", save(state, metadata={"format": "pt"}))
             write_json(unfinished / "config.json", asdict(self.cfg))
+            if self.decision != Decision():
+                self.decision.save(unfinished)
 
     @classmethod
     def from_pretrained(cls, folder_or_name: str | Path) -> Self:
@@ -134,6 +145,7 @@ class SavedNetwork(nn.Module):
         folder = find_model(folder_or_name)
         model = cls.from_config(read_config(folder, cls.config))
         read_weights(model, folder)
+        model.decision = read_decision(folder, model.cfg.label_dim)
         return model.eval()
 
 
@@ -206,6 +218,28 @@ def read_weights(model: nn.Module, folder: Path) -> None:
         model.load_state_dict({key: value.float() for key, value in state.items()})
     except (SafetensorError, RuntimeError) as error:
         raise InvalidInput(f"{path} is damaged or belongs to another network: {error}") from error
+
+
+def read_decision(folder: Path, classes: int) -> Decision:
+    """Read how the outputs of a saved network are to be read.
+
+    Args:
+        folder: folder of the saved network.
+        classes: number of its classes.
+
+    Returns:
+        What `decision.json` says, or the default if there is no such file.
+
+    Raises:
+        InvalidInput: the file is damaged, or has thresholds for another number of classes.
+    """
+    decision = Decision.load(folder) or Decision()
+    if decision.thresholds is not None and len(decision.thresholds) != classes:
+        raise InvalidInput(
+            f"{folder / DECISION_FILE} has thresholds for {len(decision.thresholds)} classes, the network has "
+            f"{classes}: it is about another network. Remove it, or write it anew with `astlib calibrate`"
+        )
+    return decision
 
 
 def find_model(folder_or_name: str | Path) -> Path:

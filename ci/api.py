@@ -44,7 +44,7 @@ CELL = "in-the-library"  # id of the cell that ends a chapter
 PAGES = {
     "network": ("audio", "frontend", "model", "cnn", "networks"),
     "weights": ("saved", "transfer", "convert", "export"),
-    "use": ("predict", "explain", "measure", "metrics", "scores"),
+    "use": ("predict", "decisions", "explain", "measure", "metrics", "scores"),
     "recipes": ("recipes", "sources"),
     "data": ("data",),
     "train": ("train",),

@@ -15,7 +15,7 @@ from common import ROOT
 # the test for circles holds). A new module needs a place here.
 LAYERS = [
     {"errors", "files", "paths", "table"},  # nothing about sound or networks
-    {"audio", "devices", "frontend", "metrics", "notebooks"},  # one idea each, on nothing but the layer below
+    {"audio", "decisions", "devices", "frontend", "metrics", "notebooks"},  # one idea each, on nothing but the layer below
     {"data", "plots", "saved"},
     {"cnn", "model", "widgets"},
     {"convert", "explain", "export", "quiz", "scores", "transfer"},
