@@ -129,6 +129,46 @@ def accuracy(targets: Scores, scores: Scores) -> float:
     return float(_hits(*_checked(targets, scores)).mean())
 
 
+def confusion(targets: Scores, scores: Scores) -> NDArray[np.int64]:
+    """Count the clips of each class by the class that has their highest score.
+
+    Args:
+        targets: `(clips, classes)`, 0 or 1, with a single 1 for each clip.
+        scores: `(clips, classes)`. Of equal scores the first counts.
+
+    Returns:
+        `(classes, classes)`: row i has the clips of class i, column j those whose highest score is that of class j.
+
+    Raises:
+        InvalidInput: as in `average_precision`, or a clip with no label or with several.
+    """
+    targets, scores = _checked(targets, scores)
+    if not (targets.sum(1) == 1).all():
+        raise InvalidInput("a confusion matrix needs clips with exactly one label each; some have none or several")
+    counts = np.zeros((targets.shape[1], targets.shape[1]), np.int64)
+    np.add.at(counts, (targets.argmax(1), scores.argmax(1)), 1)
+    return counts
+
+
+def balanced_accuracy(targets: Scores, scores: Scores) -> float:
+    """Average the recall over the classes that have a clip: every class counts the same, however rare it is.
+
+    A network that always gives the same class has 1 / classes. Equal to scikit-learn's `balanced_accuracy_score`.
+
+    Args:
+        targets: `(clips, classes)`, 0 or 1, with a single 1 for each clip.
+        scores: `(clips, classes)`.
+
+    Returns:
+        A number in [0, 1].
+
+    Raises:
+        InvalidInput: as in `confusion`.
+    """
+    counts = confusion(targets, scores)
+    return _mean(_divide(np.diag(counts).astype(float), counts.sum(1).astype(float)))
+
+
 def all_metrics(targets: Scores, scores: Scores) -> dict[str, float]:
     """Compute all metrics.
 
@@ -170,6 +210,35 @@ def wilson(fraction: float, clips: int) -> tuple[float, float]:
     z2 = NormalDist().inv_cdf(0.975) ** 2 / clips
     middle, half = fraction + z2 / 2, math.sqrt(z2 * fraction * (1 - fraction) + z2**2 / 4)
     return max(0.0, (middle - half) / (1 + z2)), min(1.0, (middle + half) / (1 + z2))
+
+
+def mean_interval(fractions: Sequence[float], clips: Sequence[int]) -> tuple[float, float]:
+    """Compute a 95 % interval for the mean of independent fractions, such as a balanced accuracy.
+
+    Four clips, two of them right, are added over all classes together before the usual formula (Price and Bonett,
+    Computational Statistics & Data Analysis 2004). So it does not shrink to a point where every clip was right, as a
+    bootstrap does. It contains the true value in 93 to 99 cases of 100, but in only about 85 if many classes have one
+    or two clips.
+
+    Args:
+        fractions: observed, 0 to 1, such as the recall of each class.
+        clips: number of clips that each fraction is of.
+
+    Returns:
+        The lower and the upper end, never outside 0 to 1.
+
+    Raises:
+        InvalidInput: no fraction, one that is out of range, or a fraction of no clip.
+    """
+    observed, counts = np.asarray(fractions, float), np.asarray(clips, float)
+    if not len(observed) or not ((observed >= 0) & (observed <= 1)).all() or not (counts >= 1).all():
+        raise InvalidInput(f"expected fractions from 0 to 1, each of at least one clip; found {fractions} of {clips}")
+    added = 4 / len(observed)
+    shifted = (observed * counts + added / 2) / (counts + added)
+    middle = float(shifted.mean())
+    deviation = math.sqrt((shifted * (1 - shifted) / (counts + added)).sum()) / len(observed)
+    half = NormalDist().inv_cdf(0.975) * deviation
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def bootstrap(

@@ -303,7 +303,8 @@ class AST(SavedNetwork):
         """
         self.check_input(mel)
         patches = self.patch_embed(mel)  # (batch, f * t, dim)
-        prefix = [token.expand(len(mel), -1, -1) for token in self.class_tokens()]  # (batch, 1, dim) each
+        # shape[0] and not len: a trace records a shape as something that varies, and a length as a constant
+        prefix = [token.expand(mel.shape[0], -1, -1) for token in self.class_tokens()]  # (batch, 1, dim) each
         return torch.cat([*prefix, patches], dim=1) + self.pos_embed
 
     def tokens(self, mel: Tensor) -> Tensor:

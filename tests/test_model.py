@@ -1,6 +1,7 @@
 """The network: its sizes, its grid, its errors, its files, and that each part computes what its name says."""
 
 import json
+import warnings
 from dataclasses import asdict
 
 import pytest
@@ -123,6 +124,15 @@ def test_shapes_of_every_output(model, mel):
     assert model.tokens(mel).shape == (3, 2 + 2 * 3, 192)
     assert model.embed(mel).shape == (3, 192)
     assert model(mel).shape == (3, 5)
+
+
+@torch.no_grad()
+def test_a_trace_of_one_clip_computes_any_batch(model, mel):
+    """TorchScript by tracing; by `torch.jit.script` it is not possible, because it does not know dataclasses."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing is deprecated, and leaves out the check of the input
+        traced = torch.jit.trace(model, mel[:1])
+    torch.testing.assert_close(traced(mel), model(mel))
 
 
 @torch.inference_mode()
