@@ -5,6 +5,7 @@ How its outputs are to be read lies in the same folder, in `decision.json`, if s
 Chapter: notebooks/17_out_into_the_world.ipynb
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -149,6 +150,22 @@ class SavedNetwork(nn.Module):
         return model.eval()
 
 
+def weights_hash(state: dict[str, Tensor]) -> str:
+    """Hash the names and values of a state dict, so that it does not matter which file or hub they came from.
+
+    Args:
+        state: name to tensor, on any device; hashed as float32.
+
+    Returns:
+        "sha256:" and 64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        digest.update(key.encode())
+        digest.update(state[key].detach().cpu().contiguous().float().numpy().tobytes())
+    return f"sha256:{digest.hexdigest()}"
+
+
 def read_json_config(folder: Path) -> dict[str, Any]:
     """Read `config.json` of a saved network without checking its values.
 
@@ -231,14 +248,16 @@ def read_decision(folder: Path, classes: int) -> Decision:
         What `decision.json` says, or the default if there is no such file.
 
     Raises:
-        InvalidInput: the file is damaged, or has thresholds for another number of classes.
+        InvalidInput: the file is damaged, or about a network with another number of classes.
     """
     decision = Decision.load(folder) or Decision()
-    if decision.thresholds is not None and len(decision.thresholds) != classes:
+    try:
+        decision.check_classes(classes)
+    except InvalidInput as error:
         raise InvalidInput(
-            f"{folder / DECISION_FILE} has thresholds for {len(decision.thresholds)} classes, the network has "
-            f"{classes}: it is about another network. Remove it, or write it anew with `astlib calibrate`"
-        )
+            f"{folder / DECISION_FILE} is about another network: {error}. Remove it, or write it anew with "
+            "`astlib calibrate`"
+        ) from error
     return decision
 
 

@@ -42,9 +42,9 @@ CELL = "in-the-library"  # id of the cell that ends a chapter
 # Page of book/api/ -> what of the package is on it, in this order; a package comes with all its modules. What no page
 # names, such as a new module, is on the last page.
 PAGES = {
-    "network": ("audio", "frontend", "model", "cnn", "networks"),
-    "weights": ("saved", "transfer", "convert", "export"),
-    "use": ("predict", "decisions", "explain", "measure", "metrics", "scores"),
+    "network": ("audio", "containers", "frontend", "model", "cnn", "networks"),
+    "weights": ("saved", "transfer", "convert", "export", "efficientat"),
+    "use": ("predict", "answers", "events", "outputs", "decisions", "calibrate", "explain", "measure", "metrics", "scores", "reports"),
     "recipes": ("recipes", "sources"),
     "data": ("data",),
     "train": ("train",),

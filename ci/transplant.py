@@ -42,7 +42,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 import astlib
-from astlib import paths, transfer
+from astlib import paths, saved, transfer
 from astlib.data import ESC50
 from astlib.frontend import normalise, pad_or_cut
 from astlib.ledger import provenance
@@ -180,7 +180,7 @@ def report(data: ESC50, state: dict[str, torch.Tensor], found: list[dict], start
             "hash": data.manifest_hash(),
             "seeds": [data.select(rows=chosen(data, seed)).manifest_hash() for seed in SEEDS],
         },
-        "weights": {"source": SOURCE, "hash": provenance.weights_hash(state)},
+        "weights": {"source": SOURCE, "hash": saved.weights_hash(state)},
         "commit": commit,
         "dirty": dirty,
         "hardware": provenance.hardware(torch.device("cpu")),
@@ -211,7 +211,7 @@ def main(out: Path, threads: int) -> None:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     data, state = ESC50(split="all"), transfer.load_vit(SOURCE)
     imagenet = transfer.from_vit(state, config()).state_dict()
-    inputs = [PROTOCOL, ROWS, data.manifest_hash(), provenance.weights_hash(state)]
+    inputs = [PROTOCOL, ROWS, data.manifest_hash(), saved.weights_hash(state)]
     cache = BUILD / "transplant" / hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
     cache.mkdir(parents=True, exist_ok=True)
     found = cells(data, imagenet, cache)

@@ -3,7 +3,6 @@
 Chapter: notebooks/09_esc50.ipynb
 """
 
-import hashlib
 import importlib.metadata
 import os
 import platform
@@ -16,22 +15,6 @@ import torch
 from .. import paths
 
 PACKAGES = ("torch", "numpy", "accelerate", "safetensors", "soundfile", "soxr", "timm")  # they influence a result
-
-
-def weights_hash(state: dict[str, torch.Tensor]) -> str:
-    """Hash the names and values of a state dict, so that it does not matter which file or hub they came from.
-
-    Args:
-        state: name to tensor, on any device; hashed as float32.
-
-    Returns:
-        "sha256:" and 64 hexadecimal digits.
-    """
-    digest = hashlib.sha256()
-    for key in sorted(state):
-        digest.update(key.encode())
-        digest.update(state[key].detach().cpu().contiguous().float().numpy().tobytes())
-    return f"sha256:{digest.hexdigest()}"
 
 
 def git_state() -> tuple[str | None, bool | None]:

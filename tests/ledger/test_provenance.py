@@ -9,7 +9,8 @@ from made_records import ROOT
 
 from astlib import paths
 from astlib.ledger import provenance
-from astlib.ledger.provenance import History, weights_hash
+from astlib.ledger.provenance import History
+from astlib.saved import weights_hash
 
 
 def test_weights_hash_sees_names_and_values():
