@@ -14,9 +14,9 @@ from ..cnn import EFFICIENTNET
 from ..data.base import AudioDataset
 from ..data.registry import Parts
 from ..errors import InvalidInput
-from ..ledger.provenance import weights_hash
 from ..networks import Network
 from ..recipes import Recipe
+from ..saved import weights_hash
 
 
 class WeightsSource(TypedDict):
@@ -24,7 +24,7 @@ class WeightsSource(TypedDict):
 
     Attributes:
         source: in words: "scratch", "imagenet, NAME", or the name of a model.
-        hash: sha256 of the weights, see `astlib.ledger.provenance.weights_hash`; None for random weights.
+        hash: sha256 of the weights, see `astlib.saved.weights_hash`; None for random weights.
     """
 
     source: str
