@@ -9,6 +9,7 @@ Chapter: notebooks/08_measuring.ipynb
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal, Self, get_args
@@ -22,7 +23,7 @@ from .files import write_json
 FILE = "decision.json"
 DEFAULT_THRESHOLD = 0.5  # of a class, where none was chosen
 
-NoneScore = Literal["", "max_logit", "energy"]
+NoneScore = Literal["", "max_logit", "max_softmax", "energy", "background"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +35,10 @@ class Decision:
     Attributes:
         temperature: the logits are divided by it before they become probabilities; above 1 makes them less certain.
         thresholds: for each class the probability from which on it counts as heard, or None (0.5 for all).
-        none_score: what tells a sound that belongs to no class: "max_logit", the highest logit; "energy", the logarithm
-            of the sum of their exponentials; or "" if nothing does, and every sound gets a class.
+        none_score: what tells a sound that belongs to no class, see `known_score`; "" if nothing does, and every sound
+            gets a class.
         none_threshold: a sound with a score below it belongs to none of the classes; None if there is no score.
+        none_weights: one number per class for the score "background", else None.
         note: where the values come from, for people.
 
     Raises:
@@ -47,16 +49,23 @@ class Decision:
     thresholds: tuple[float, ...] | None = None
     none_score: NoneScore = ""
     none_threshold: float | None = None
+    none_weights: tuple[float, ...] | None = None
     note: str = ""
 
     def __post_init__(self) -> None:
         if not _is_finite(self.temperature) or self.temperature <= 0:
             raise InvalidInput(f"the temperature must be a number above 0; found {self.temperature!r}")
-        if self.thresholds is not None:
-            object.__setattr__(self, "thresholds", tuple(self.thresholds))  # JSON gives lists
-            wrong = [value for value in self.thresholds if not _is_finite(value) or not 0 <= value <= 1]
-            if wrong:
-                raise InvalidInput(f"a class's threshold must be a probability, 0 to 1; found {wrong[0]!r}")
+        for name in ("thresholds", "none_weights"):
+            if (values := getattr(self, name)) is not None:
+                object.__setattr__(self, name, tuple(values))  # JSON gives lists
+        for value in self.thresholds or ():
+            if not _is_finite(value) or not 0 <= value <= 1:
+                raise InvalidInput(f"a class's threshold must be a probability, 0 to 1; found {value!r}")
+        self._check_none()
+        if not isinstance(self.note, str):
+            raise InvalidInput(f"the note must be text; found {self.note!r}")
+
+    def _check_none(self) -> None:
         if self.none_score not in get_args(NoneScore):
             known = ", ".join(repr(name) for name in get_args(NoneScore))
             raise InvalidInput(f"none_score must be one of {known}; found {self.none_score!r}")
@@ -64,8 +73,24 @@ class Decision:
             raise InvalidInput("none_score and none_threshold belong together: give both or neither")
         if self.none_threshold is not None and not _is_finite(self.none_threshold):
             raise InvalidInput(f"none_threshold must be a finite number; found {self.none_threshold!r}")
-        if not isinstance(self.note, str):
-            raise InvalidInput(f"the note must be text; found {self.note!r}")
+        if (self.none_weights is None) != (self.none_score != "background"):
+            raise InvalidInput('none_weights belong to the none_score "background": give both or neither')
+        if not all(_is_finite(value) for value in self.none_weights or ()):
+            raise InvalidInput("none_weights must be finite numbers")
+
+    def check_classes(self, classes: int) -> None:
+        """Check that this decision can be about a network with so many classes.
+
+        Args:
+            classes: number of classes of the network.
+
+        Raises:
+            InvalidInput: it has thresholds or weights for another number of classes.
+        """
+        for name in ("thresholds", "none_weights"):
+            values = getattr(self, name)
+            if values is not None and len(values) != classes:
+                raise InvalidInput(f"the {name} are of {len(values)} classes, the network has {classes}")
 
     def probabilities(self, logits: Tensor, multi_label: bool) -> Tensor:
         """Turn logits into probabilities, at the temperature of this decision.
@@ -91,7 +116,7 @@ class Decision:
         """
         if self.none_score == "" or self.none_threshold is None:
             return torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
-        return known_score(logits, self.none_score) < self.none_threshold
+        return known_score(logits, self.none_score, self.none_weights) < self.none_threshold
 
     def passes(self, probabilities: Tensor) -> Tensor:
         """Tell which classes count as heard: those that reach their threshold.
@@ -107,11 +132,7 @@ class Decision:
         """
         if self.thresholds is None:
             return probabilities >= DEFAULT_THRESHOLD
-        if probabilities.shape[-1] != len(self.thresholds):
-            raise InvalidInput(
-                f"expected probabilities of {len(self.thresholds)} classes, one for each threshold; found "
-                f"{probabilities.shape[-1]}"
-            )
+        self.check_classes(probabilities.shape[-1])
         return probabilities >= torch.tensor(self.thresholds, dtype=probabilities.dtype, device=probabilities.device)
 
     def save(self, folder: str | Path) -> None:
@@ -152,24 +173,35 @@ class Decision:
             raise InvalidInput(f"{path} cannot be used: {error}. Write it anew with `astlib calibrate`") from error
 
 
-def known_score(logits: Tensor, kind: NoneScore) -> Tensor:
+def known_score(logits: Tensor, kind: NoneScore, weights: Sequence[float] | None = None) -> Tensor:
     """Compute how much a sound is like anything that the network knows.
+
+    - "max_logit": the highest logit (Hendrycks et al., ICML 2022).
+    - "max_softmax": the highest probability (Hendrycks and Gimpel, ICLR 2017).
+    - "energy": log sum exp of the logits, which is minus the free energy (Liu et al., NeurIPS 2020).
+    - "background": a weighted sum of the logits; the weights were learned from sounds that belong to no class
+      (`astlib.calibrate.fit_background`). The other three need no such sounds but to choose the threshold.
 
     Args:
         logits: `(n, classes)`.
-        kind: "max_logit", or "energy": log sum exp, the free energy of Liu et al. (NeurIPS 2020) with its sign changed.
+        kind: one of the above.
+        weights: `(classes,)` for "background".
 
     Returns:
         `(n,)`; the higher, the more it is like one of the classes.
 
     Raises:
-        InvalidInput: a kind that is neither.
+        InvalidInput: another kind, or "background" without weights.
     """
     if kind == "max_logit":
         return logits.amax(dim=-1)
+    if kind == "max_softmax":
+        return logits.softmax(dim=-1).amax(dim=-1)
     if kind == "energy":
         return logits.logsumexp(dim=-1)
-    raise InvalidInput(f"the score must be max_logit or energy; found {kind!r}")
+    if kind == "background" and weights is not None:
+        return logits @ torch.as_tensor(weights, dtype=logits.dtype, device=logits.device)
+    raise InvalidInput(f"there is no score {kind!r}, or it lacks its weights")
 
 
 def _is_finite(value: object) -> bool:

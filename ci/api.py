@@ -45,6 +45,7 @@ PAGES = {
     "network": ("audio", "containers", "frontend", "model", "cnn", "networks"),
     "weights": ("saved", "transfer", "convert", "export", "efficientat"),
     "use": ("predict", "answers", "events", "outputs", "decisions", "calibrate", "explain", "measure", "metrics", "scores", "reports"),
+    "find": ("encoders", "embeddings", "search", "few", "labelling"),
     "recipes": ("recipes", "sources"),
     "data": ("data",),
     "train": ("train",),
