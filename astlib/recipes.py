@@ -9,9 +9,10 @@ Chapter: notebooks/07_the_training_loop.ipynb
 
 import contextlib
 import difflib
+import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints
 
 from .cnn import CNNConfig
@@ -27,6 +28,7 @@ Selection = Literal["last", "validation", "average", "paper"]
 
 LOWEST_VALUES = {
     "fold": 1,
+    "folds": 2,
     "batch": 1,
     "epochs": 1,
     "decay_from": 1,
@@ -59,6 +61,11 @@ class Recipe:
     """Which data: a name of `astlib.data.DATASETS`."""
     fold: int = 1
     """The fold that is held out for testing."""
+    folds: int = 5
+    """Into how many folds the clips of a folder are dealt, where nothing else divides them."""
+    group: str = ""
+    """Which clips of a folder belong together and stay in one fold: a column of its CSV, or a regular expression with
+    one group, applied to the path of each file; "" for neither, see `astlib.data.Folder`."""
     network: NetworkKind = "ast"
     """"ast", or one of the CNNs of `astlib.cnn`: "cnn-mlp" or "psla"."""
     model_size: str = "base384"
@@ -71,6 +78,9 @@ class Recipe:
     """Height of the spectrogram in mel bins."""
     input_tdim: int = 512
     """Length of the spectrogram in frames of 10 ms: clips are padded or cut to it."""
+    windows: bool = False
+    """True: of a clip that is longer than `input_tdim`, training hears a window drawn anew in each epoch, and tests
+    average over windows as `astlib.predict` does; False: its beginning alone, as in the original."""
     prefix_tokens: int = 2
     """Class tokens of an AST: 2 (class and distillation token) or 1."""
     patch: tuple[int, int] = (16, 16)
@@ -174,6 +184,16 @@ class Recipe:
             raise InvalidInput(f"a recipe has no {', '.join(unknown)}. It has: {known}")
         return replace(self, **changes)
 
+    def parameters(self) -> dict[str, Any]:
+        """Return the values as a record has them: pairs are lists, and younger fields are there only if they are used.
+
+        Returns:
+            Field to value, as read from JSON.
+        """
+        unused = {name for name in YOUNGER if getattr(self, name) == RECIPE_DEFAULTS[name]}
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return {name: value for name, value in values.items() if name not in unused}
+
     def learning_rate(self, epoch: int, step: int = 10**9) -> float:
         """Return the learning rate of one step.
 
@@ -238,6 +258,10 @@ class _Shared(TypedDict):
 
 
 RECIPE_TYPES = get_type_hints(Recipe)
+# Fields that are younger than the first records. A record has them only where they differ from their default, so that
+# the same run has the same id as ever.
+YOUNGER = ("windows", "folds", "group")
+RECIPE_DEFAULTS = {field.name: field.default for field in fields(Recipe)}
 TYPE_WORDS = {int: "a whole number", float: "a finite number", str: "a text", bool: "True or False"}
 
 
@@ -398,7 +422,10 @@ MIXTURE_TINY = ESC50.replace(
 # values, padded to 512 frames; tests/test_recipes.py measures them again.
 SYNTHETIC = ESC50_TINY.replace(name="synthetic", dataset="synthetic", epochs=3, mean=-5.047, std=3.769)
 # A folder of the user's own sounds. Starts from the embedded model, which was trained on ESC-50.
-OWN_SOUNDS = ESC50_TINY.replace(name="own-sounds", dataset="folder", init="ast-tiny-esc50", lr=1e-4, batch=16)
+# `astlib.own_sounds.plan` sets length, masks, epochs and loss by the clips.
+OWN_SOUNDS = ESC50_TINY.replace(
+    name="own-sounds", dataset="folder", windows=True, init="ast-tiny-esc50", lr=1e-4, batch=16
+)
 
 PAPER = {recipe.name: recipe for recipe in (AUDIOSET, AUDIOSET_BALANCED, ESC50, ESC50_P, SPEECH_COMMANDS)}
 RECIPES = {

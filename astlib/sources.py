@@ -3,7 +3,11 @@
 Chapter: notebooks/07_the_training_loop.ipynb
 """
 
+import ast
+import inspect
+import re
 from dataclasses import fields
+from itertools import pairwise
 
 from .recipes import PAPER, RECIPES, VARIANTS, Recipe, recipe
 from .table import Table
@@ -25,6 +29,8 @@ COMMON = {  # the same in all of the paper's recipes
     "seed": f"the original sets none ({RUN_FILE}); 0 is ours",
     "fold": "all of them, one after the other, where there are folds",
     "network": "paper section 2.1",
+    "windows": f"{LOADER}:132-142: the end of a longer clip is cut off",
+    **dict.fromkeys(("folds", "group"), "of folders only"),
 }
 ESC_SCRIPT, AS_SCRIPT, SC_SCRIPT = (
     f"egs/{path}" for path in ("esc50/run_esc.sh:19-46", "audioset/run.sh:24-63", "speechcommands/run_sc.sh:18-42")
@@ -112,6 +118,7 @@ _PSLA = {
     **dict.fromkeys((field.name for field in fields(Recipe)), "psla at ad3ea6f: egs/audioset/run.sh, src/traintest.py"),
     **dict.fromkeys(("model_size", "fstride", "tstride", "prefix_tokens", "patch", "position"), "of an AST only"),
     **dict.fromkeys(("fold", "seed", "weights"), "ours"),
+    **dict.fromkeys(("folds", "group"), "of folders only"),
     "fill": "psla: src/dataloaders/audioset_dataset.py: zeros before normalisation",
     "std": "half of the 4.5699 in psla: egs/audioset/run.sh, by which its loader divides once",
     "channels": "ours, as in the AST; in psla the first convolution starts from random weights",
@@ -138,29 +145,45 @@ SOURCES = {
 }
 
 
+def meanings() -> dict[str, str]:
+    """Read what each field of a recipe does, from the text below it in `astlib.recipes`.
+
+    Returns:
+        Field to its first sentence.
+    """
+    found = {}
+    for field, text in pairwise(next(ast.walk(ast.parse(inspect.getsource(Recipe)).body[0])).body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
+            words = " ".join(str(ast.literal_eval(text.value)).split())
+            found[field.target.id] = re.split(r"(?<=\w)\. |\.$", words)[0]
+    return found
+
+
 def describe(name: str) -> Table:
-    """List every value of a recipe, with its source in the original or the paper where it has one.
+    """List every value of a recipe: of the paper's recipes and their variants with its source, of ours with its use.
 
     Args:
         name: of the recipe.
 
     Returns:
-        A table with the columns value, the recipe's name, and source.
+        A table with the columns value, the recipe's name, and source (in the original or the paper) or what it does.
 
     Raises:
         InvalidInput: there is no recipe of this name.
     """
     chosen = recipe(name)
-    sources: dict[str, str] = {}
-    if name in PAPER or name in VARIANTS:
-        base = max((known for known in SOURCES if name.startswith(known)), key=len)
-        sources = dict(SOURCES[base])
-        for field in fields(chosen):
-            if (there := getattr(RECIPES[base], field.name)) != getattr(chosen, field.name):
-                sources[field.name] = f"this variant; {base} has {there}"
-    rows = [
-        [field.name, getattr(chosen, field.name), sources.get(field.name, "ours")]
-        for field in fields(chosen)
-        if field.name != "name"
-    ]
-    return Table(["value", chosen.name, "source"], rows)
+    published = name in PAPER or name in VARIANTS
+    about = _sources(chosen) if published else meanings()
+    names = [field.name for field in fields(chosen) if field.name != "name"]
+    rows = [[value, getattr(chosen, value), about.get(value, "ours")] for value in names]
+    return Table(["value", chosen.name, "source" if published else "what it does"], rows)
+
+
+def _sources(chosen: Recipe) -> dict[str, str]:
+    """The source of each value of a recipe of the paper or of a variant of one."""
+    base = max((known for known in SOURCES if chosen.name.startswith(known)), key=len)
+    found = dict(SOURCES[base])
+    for field in fields(chosen):
+        if (there := getattr(RECIPES[base], field.name)) != getattr(chosen, field.name):
+            found[field.name] = f"this variant; {base} has {there}"
+    return found

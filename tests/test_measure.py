@@ -40,7 +40,10 @@ def test_the_mean_is_that_of_the_clips(kind):
 
 
 def test_evaluate_counts_every_clip_once_whatever_the_batch(model):
-    one, whole = evaluate(model, TEST, batch=1, progress=False), evaluate(model, TEST, batch=64, progress=False)
+    one, whole = (
+        evaluate(model, TEST, batch=1, progress=False, windows=False),
+        evaluate(model, TEST, batch=64, progress=False),
+    )
     assert isinstance(one, Evaluation) and one.names == TEST.names and not one.unusable.problems
     assert one.logits.shape == (len(TEST), len(TEST.labels)) and one.logits.dtype == torch.float32
     torch.testing.assert_close(one.logits, whole.logits, rtol=1e-4, atol=1e-4)
@@ -62,17 +65,20 @@ class Broken(Synthetic):
 def test_a_clip_that_cannot_be_read_counts_nowhere(model):
     clips = Broken(fold=1, split="test").select(limit_per_class=2)
     clips.bad = {clips.sources[3]}
-    found, whole = evaluate(model, clips, batch=4, progress=False), evaluate(model, TEST, batch=4, progress=False)
+    found, whole = (
+        evaluate(model, clips, batch=4, progress=False, windows=False),
+        evaluate(model, TEST, batch=4, progress=False),
+    )
     assert found.names == [name for i, name in enumerate(clips.names) if i != 3]
     assert found.unusable.counts()["unreadable"] == 1 and list(found.unusable.problems) == [clips.names[3]]
     torch.testing.assert_close(found.logits, torch.cat([whole.logits[:3], whole.logits[4:]]), rtol=1e-4, atol=1e-4)
     clips.bad = set(clips.sources)
     with pytest.raises(InvalidInput, match="no clip of synthetic could be used"):
-        evaluate(model, clips, progress=False)
+        evaluate(model, clips, progress=False, windows=False)
 
 
 def test_outputs_that_are_not_finite_are_an_error_of_their_own(model):
     broken = AST(model.cfg)
     torch.nn.init.constant_(broken.mlp_head[1].bias, math.inf)
     with pytest.raises(Diverged, match=f"the logits of {len(TEST)} of {len(TEST)} clips.*training has diverged"):
-        evaluate(broken, TEST, progress=False)
+        evaluate(broken, TEST, progress=False, windows=False)

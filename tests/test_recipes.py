@@ -9,8 +9,8 @@ import torch
 from astlib.data import DATASETS, Synthetic
 from astlib.frontend import LogMel, pad_or_cut
 from astlib.ledger import original_logs
-from astlib.recipes import PAPER, RECIPES, Recipe
-from astlib.sources import describe
+from astlib.recipes import PAPER, RECIPES, YOUNGER, Recipe
+from astlib.sources import describe, meanings
 
 LOGS = original_logs()["runs"]
 
@@ -72,9 +72,22 @@ def test_every_value_of_the_papers_recipes_has_a_source(name):
 def test_variants_say_what_they_change():
     changed = {row[0]: row[2] for row in describe("speech-commands-script").rows if "this variant" in row[2]}
     assert set(changed) == {"mixup", "decay_until"} and "has 0.5" in changed["mixup"]
-    assert all(row[2] == "ours" for row in describe("esc50-tiny").rows)
     with pytest.raises(ValueError, match="no recipe 'esc-50'. Did you mean esc50"):
         describe("esc-50")
+
+
+def test_recipes_of_our_own_say_what_each_value_does():
+    table = describe("own-sounds")
+    assert table.header[2] == "what it does" and [row[0] for row in table.rows] == list(meanings())[1:]
+    assert meanings()["lr"] == "Adam's learning rate before any decay"
+    assert all(len(words) > 10 and words != "ours" for words in meanings().values())
+
+
+def test_a_record_has_younger_fields_only_where_they_are_used():
+    """So the id of a run that was recorded before there was such a field stays what it is."""
+    old, new = RECIPES["esc50"].parameters(), RECIPES["esc50"].replace(windows=True).parameters()
+    assert not set(YOUNGER) & set(old) and set(new) - set(old) == {"windows"}
+    assert Recipe(**old) == RECIPES["esc50"] and old["betas"] == [0.95, 0.999]
 
 
 def test_data_sets_of_all_recipes_exist():

@@ -272,7 +272,7 @@ def new_record(
         "classes": len(first.labels),
         **{name: {"clips": len(part), "hash": part.manifest_hash()} for name, part in there.items()},
     }
-    parameters = json.loads(json.dumps(asdict(recipe)))  # tuples become lists, as they will when read back
+    parameters = recipe.parameters()
     commit, dirty = provenance.git_state()
     return Record(
         id=record_id(parameters, data, weights),
@@ -310,11 +310,12 @@ def earlier_record(out: Path, record: Record, resume: bool) -> Record | None:
         there = json.loads((out / "start.json").read_text(encoding="utf-8"))
     else:
         return None  # nothing there that could be lost
-    differing = [key for key, value in record.parameters.items() if there["parameters"].get(key) != value]
+    now, before = record.parameters, there["parameters"]
+    differing = [key for key in {**now, **before} if now.get(key) != before.get(key)]
     differing += [key for key in ("data", "weights") if there[key] != asdict(record)[key]]
-    before, now = there["hardware"]["precision"], record.hardware["precision"]
-    if before != now:
-        differing.append(f"precision (there {before}, here {now})")
+    earlier, here = there["hardware"]["precision"], record.hardware["precision"]
+    if earlier != here:
+        differing.append(f"precision (there {earlier}, here {here})")
     if differing or not resume:
         why = f"they differ in {', '.join(differing)}" if differing else "resume is off"
         raise InvalidInput(

@@ -16,6 +16,7 @@ from ..errors import InvalidInput
 
 # What the draws of an epoch are for: the third part of the seed, so that each has a generator of its own.
 ORDER, BALANCED, PARTNERS, FIRST_STREAMED_STEP = range(4)
+BEGINS = 2**31  # later than any step of a stream
 
 
 def random(seed: int, epoch: int, purpose: int) -> np.random.Generator:
@@ -95,12 +96,15 @@ class Plan:
         clips: `(places,)` int64, in the order of training.
         partners: `(places,)` int64.
         lam: `(places,)` float32, mixup's lambda: the weight of the clip itself; 1 where it is not mixed.
+        begins: `(2, places)` float64 in [0, 1): where the window of the clip begins, and that of its partner, if they
+            are longer than the input, see `astlib.data.windows.OneWindow`.
         batch: places per step.
     """
 
     clips: NDArray[np.int64]
     partners: NDArray[np.int64]
     lam: NDArray[np.float32]
+    begins: NDArray[np.float64]
     batch: int
 
     def __len__(self) -> int:
@@ -135,10 +139,26 @@ class Plan:
         Returns:
             Numbers of clips, at least one.
         """
+        return [clip for clip, _ in self.windows(step, process, processes)]
+
+    def windows(self, step: int, process: int = 0, processes: int = 1) -> list[tuple[int, float]]:
+        """List what `indices` lists, each clip with the place of its window.
+
+        A place of the epoch has its own window: a clip that is drawn twice is heard in two places.
+
+        Args:
+            step: from 0.
+            process: number of the process, from 0.
+            processes: how many there are.
+
+        Returns:
+            Number of the clip and a number in [0, 1), see `begins`; at least one.
+        """
         whole, mine = self.places(step, process, processes)
         mixed = self.lam[mine] < 1
-        clips = [*self.clips[mine].tolist(), *self.partners[mine][mixed].tolist()]
-        return clips or [int(self.clips[whole.start])]
+        clips = [*self.clips[mine].tolist(), *self.partners[mine][mixed].tolist()] or [int(self.clips[whole.start])]
+        begins = [*self.begins[0][mine].tolist(), *self.begins[1][mine][mixed].tolist()] or [0.0]
+        return list(zip(clips, begins, strict=True))
 
     def pairs(self, step: int, process: int = 0, processes: int = 1) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Tell for each clip of a process in a step where its partner is loaded, and lambda.
@@ -193,4 +213,5 @@ def plan_epoch(
     draws = random(seed, epoch, PARTNERS)
     mixed = draws.random(length) < mixup
     partners = draws.integers(length, size=length)
-    return Plan(order, partners, draw_lambda(draws, mixed), batch)
+    begins = random(seed, epoch, BEGINS).random((2, length))
+    return Plan(order, partners, draw_lambda(draws, mixed), begins, batch)

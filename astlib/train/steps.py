@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from ..data.audioset.stream import AudioStream
 from ..data.base import AudioDataset, Loadable
 from ..data.batch import Batch, collate
+from ..data.windows import OneWindow
 from ..frontend import Features
 from ..measure import loss_function
 from ..recipes import Recipe
@@ -127,8 +128,11 @@ class Stepper:
         plan = sampling.plan_epoch(len(train), recipe.batch, recipe.seed, epoch, self.weights, recipe.mixup)
         numbers = range(first, len(plan))
         loader = DataLoader(
-            Loadable(train),
-            batch_sampler=[plan.indices(number, rank, world) for number in numbers],
+            OneWindow(train, recipe.input_tdim) if recipe.windows else Loadable(train),
+            batch_sampler=[
+                plan.windows(number, rank, world) if recipe.windows else plan.indices(number, rank, world)
+                for number in numbers
+            ],
             collate_fn=collate,
             num_workers=self.workers,
             pin_memory=device.type == "cuda",
@@ -237,7 +241,9 @@ class Stepper:
     def _no_gradients(self) -> Tensor:
         """Take part in the exchange of gradients with zeros: without this process the others would wait for ever."""
         cfg, accelerator = self.features.cfg, self.accelerator
+        self.model.eval()  # the zeros must not enter the statistics of a batch norm
         with accelerator.autocast():
             logits = self.model(torch.zeros(1, cfg.input_tdim, cfg.input_fdim, device=accelerator.device))
         accelerator.backward(0.0 * logits.float().sum())
+        self.model.train()
         return torch.zeros(0, device=accelerator.device)

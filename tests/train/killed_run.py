@@ -13,7 +13,7 @@ from astlib.train import fit
 LABELS = Synthetic().labels[:3]
 RECIPE = RECIPES["synthetic"].replace(
     init="scratch", epochs=2, batch=6, input_tdim=64, timem=24, mixup=0.5, noise=0.1, roll=10, balanced=True,
-    average=(1, 2), selection="average",
+    average=(1, 2), selection="average", windows=True,
 )  # fmt: skip
 WRITES = ("replace", "fsync", "rename")
 
