@@ -7,10 +7,14 @@ container is checked for completeness before its sound is used.
 Chapter: notebooks/01_sound_to_spectrogram.ipynb
 """
 
+import contextlib
 import io
 import os
-import struct
+import shlex
+import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
@@ -18,10 +22,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .errors import AudioError, InvalidInput, MissingPackage
+from .containers import Incomplete, foreign, no_sound, whole
+from .errors import AudioError, AudioWarning, InvalidInput, MissingPackage
 
 PEAK_LIMIT = 4.0  # decoders and resamplers overshoot 1.0 slightly, integers stored as floats by orders of magnitude
-UNKNOWN_SIZE = 0x7FFF_0000  # a program that writes a wav to a pipe puts this or more where the size belongs
+CANCELLED = 0.01  # the mean of channels with less of their power than this (20 dB) is not their sound
 BLOCK_SAMPLES = 1 << 16  # decoded at a time
 # File names to look for in a folder, by families of formats. Once a file is open, only its content counts.
 SUFFIXES = frozenset([
@@ -30,9 +35,7 @@ SUFFIXES = frozenset([
     ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".voc", ".sph",
 ])  # fmt: skip
 
-# Bit rates of layer III in kbit/s, of MPEG-1 and of MPEG-2 and 2.5, by the index in a frame's header.
-MP3_RATES_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
-MP3_RATES_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+Samples = NDArray[np.float32]
 
 
 def load(path: str | os.PathLike[str], rate: int = 16_000) -> Tensor:
@@ -46,6 +49,8 @@ def load(path: str | os.PathLike[str], rate: int = 16_000) -> Tensor:
     its end-of-stream mark, an mp3 by its last frame and, where there is one, its Xing or Info header. An mp3 without
     that header that was cut between two frames is a valid, shorter mp3, and cannot be detected.
 
+    If the channels cancel each other, as where one of them is inverted, an `AudioWarning` says so.
+
     Args:
         path: the file.
         rate: sample rate of the result in Hz.
@@ -57,10 +62,8 @@ def load(path: str | os.PathLike[str], rate: int = 16_000) -> Tensor:
         AudioError: the file is missing, empty, unreadable or truncated, holds no sound or NaN, or has samples far
             outside [-1, 1].
     """
-    try:
-        return _waveform(_read_bytes(Path(path)), rate)
-    except AudioError as error:
-        raise AudioError(f"{path}: {error}", error.kind) from None
+    with _errors_of(path), _opened(Path(path)) as file:
+        return torch.cat(list(_blocks(file, os.fspath(path), rate)))
 
 
 def decode(data: bytes, name: str, rate: int = 16_000) -> Tensor:
@@ -77,10 +80,41 @@ def decode(data: bytes, name: str, rate: int = 16_000) -> Tensor:
     Raises:
         AudioError: as in `load`.
     """
-    try:
-        return _waveform(data, rate)
-    except AudioError as error:
-        raise AudioError(f"{name}: {error}", error.kind) from None
+    with _errors_of(name):
+        return torch.cat(list(_blocks(io.BytesIO(data), name, rate)))
+
+
+def stream(
+    source: str | os.PathLike[str] | BinaryIO, rate: int = 16_000, seconds: float = 10.0, name: str | None = None
+) -> Iterator[Tensor]:
+    """Read a sound file block by block, so that a recording of many hours fits into memory.
+
+    The blocks are the samples that `load` gives, bit for bit, and the same checks are made. What only the decoder can
+    find, a flac that breaks off or NaN in the middle, is found when it gets there: an error can come after blocks.
+
+    Args:
+        source: the file; or a file that is open for reading in binary mode and can seek.
+        rate: sample rate of the result in Hz.
+        seconds: length of a block.
+        name: what to call an open file in errors.
+
+    Yields:
+        Blocks `(samples,)` float32 in [-1, 1], each of `seconds`; the last one may be shorter.
+
+    Raises:
+        AudioError: as in `load`.
+        InvalidInput: blocks of no length.
+    """
+    length = round(seconds * rate)
+    if length < 1:
+        raise InvalidInput(f"a block must hold at least one sample; found {seconds} s at {rate} Hz")
+    if isinstance(source, str | os.PathLike):
+        with _errors_of(source), _opened(Path(source)) as file:
+            yield from _of_length(_blocks(file, os.fspath(source), rate), length)
+    else:
+        name = name or "sound"
+        with _errors_of(name):
+            yield from _of_length(_blocks(source, name, rate), length)
 
 
 def seconds(file: str | os.PathLike[str] | bytes, name: str | None = None) -> float:
@@ -96,38 +130,30 @@ def seconds(file: str | os.PathLike[str] | bytes, name: str | None = None) -> fl
     Raises:
         AudioError: as in `load`. A truncated file is detected only if it has to be decoded.
     """
+    announced, exact = header_seconds(file)
+    if exact:
+        return announced
+    blocks = stream(io.BytesIO(file), name=name) if isinstance(file, bytes) else stream(file)
+    return sum(len(block) for block in blocks) / 16_000
+
+
+def header_seconds(file: str | os.PathLike[str] | bytes) -> tuple[float, bool]:
+    """Read the duration of a sound from its header, without decoding anything.
+
+    Args:
+        file: the path of a sound file, or its content.
+
+    Returns:
+        The duration in seconds, 0 if the header does not tell or cannot be read; and whether it is exact. That of an
+        mp3 is an estimate.
+    """
     try:
         info = soundfile.info(io.BytesIO(file) if isinstance(file, bytes) else os.fspath(file))
-        # libsndfile writes a huge number where a header has none, and guesses the length of an mp3
-        samples: int = info.frames if info.frames < 1 << 62 and info.format != "MP3" else 0
     except (soundfile.SoundFileError, RuntimeError, TypeError):
-        samples = 0  # decoding says what is wrong
-    if samples:
-        rate: int = info.samplerate
-        return samples / rate
-    return len(decode(file, name or "sound") if isinstance(file, bytes) else load(file)) / 16_000
-
-
-def _waveform(data: bytes, rate: int) -> Tensor:
-    """Decode and convert. The messages of its errors continue after the name of the file and a colon."""
-    if not data:
-        raise AudioError("is empty (0 bytes). Copy or download it again", "empty")
-    try:
-        samples, source_rate = _decode(data)
-        if not np.isfinite(samples).all():
-            raise AudioError("has NaN or infinite samples. Export it again from its source")
-        peak = np.abs(samples).max(initial=0.0)
-        if peak > PEAK_LIMIT:
-            raise AudioError(
-                f"has samples up to {peak:g} where [-1, 1] is expected. If these are integers stored as "
-                "floats, divide them by their full scale (16 bits: 32768) and save the file again"
-            )
-        waveform = resample(torch.from_numpy(samples.mean(axis=1)), source_rate, rate)
-        if not len(waveform):
-            raise AudioError("holds no samples. Record or export it again", "empty")
-    except ImportError as error:
-        raise AudioError(str(error)) from None
-    return waveform.clamp(-1, 1)
+        return 0.0, False
+    if not 0 < info.frames < 1 << 62:  # libsndfile writes a huge number where a header has none
+        return 0.0, False
+    return info.frames / info.samplerate, info.format != "MP3"
 
 
 def resample(waveform: Tensor, source_rate: int, target_rate: int) -> Tensor:
@@ -150,6 +176,14 @@ def resample(waveform: Tensor, source_rate: int, target_rate: int) -> Tensor:
         raise InvalidInput(f"sample rates are positive numbers of Hz; found {source_rate} and {target_rate}")
     if source_rate == target_rate or not waveform.shape[-1]:
         return waveform
+    soxr = _soxr(source_rate, target_rate)
+    channels = waveform.detach().cpu().float().reshape(-1, waveform.shape[-1])  # (channels, samples)
+    changed = soxr.resample(channels.T.numpy(), source_rate, target_rate, quality="HQ")
+    return torch.from_numpy(changed.T.copy()).reshape(*waveform.shape[:-1], -1).to(waveform.device)
+
+
+def _soxr(source_rate: int, target_rate: int) -> Any:
+    """The module soxr, or an error that says what it is needed for."""
     try:
         import soxr
     except ImportError:
@@ -157,15 +191,28 @@ def resample(waveform: Tensor, source_rate: int, target_rate: int) -> Tensor:
             f"its rate is {source_rate} Hz and {target_rate} Hz is needed; the conversion needs soxr. "
             "Install it with: pip install soxr"
         ) from None
-    channels = waveform.detach().cpu().float().reshape(-1, waveform.shape[-1])  # (channels, samples)
-    changed = soxr.resample(channels.T.numpy(), source_rate, target_rate, quality="HQ")
-    return torch.from_numpy(changed.T.copy()).reshape(*waveform.shape[:-1], -1).to(waveform.device)
+    return soxr
 
 
-def _read_bytes(path: Path) -> bytes:
-    """The content of a file, or an AudioError that says why it cannot be read."""
+@contextlib.contextmanager
+def _errors_of(name: str | os.PathLike[str]) -> Iterator[None]:
+    """Put the name of the file in front of the errors, which continue after it and a colon."""
     try:
-        return path.read_bytes()
+        yield
+    except Incomplete as error:
+        raise _truncated(str(error), f"{name}: ") from None
+    except AudioError as error:
+        raise AudioError(f"{name}: {error}", error.kind) from None
+    except MissingPackage as error:
+        raise AudioError(f"{name}: {error}") from None
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """A file open for reading, or an AudioError that says why it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            yield file
     except FileNotFoundError:
         raise AudioError("there is no such file. Check the path", "missing") from None
     except OSError as error:
@@ -176,126 +223,125 @@ def _read_bytes(path: Path) -> bytes:
         raise AudioError(f"cannot be read ({error.strerror or error}). Check the path and the disk") from None
 
 
-def _decode(data: bytes) -> tuple[NDArray[np.float32], int]:
-    """The samples as the decoder returns them, `(samples, channels)`, and the sample rate in Hz."""
-    if data[:4] in (b"RIFF", b"RIFX", b"RF64"):
-        data = _whole_wav(data)
-    elif data[:4] == b"OggS":
-        _check_ogg(data)
-    elif data[:3] == b"ID3" or _mp3_frame(data, 0):
-        data = _whole_mp3(data)
+def _blocks(file: BinaryIO, name: str, rate: int) -> Iterator[Tensor]:
+    """One channel at the wanted rate, `(samples,)` at a time, clamped."""
+    count, levels = 0, _Levels()
+    with _decoder(file, name) as sound:
+        source_rate: int = sound.samplerate
+        resampler = (
+            None
+            if source_rate == rate
+            else _soxr(source_rate, rate).ResampleStream(source_rate, rate, 1, dtype="float32", quality="HQ")
+        )
+        last = False
+        for samples in _decoded(sound):  # (samples, channels)
+            last = len(samples) < BLOCK_SAMPLES
+            mono = _mixed(samples, levels)  # (samples,)
+            if resampler is not None:
+                mono = resampler.resample_chunk(mono, last=last)
+            count += len(mono)
+            yield torch.from_numpy(mono).clamp(-1, 1)
+    if not count:
+        raise AudioError("holds no samples. Record or export it again", "empty")
+    if levels.cancel():
+        warnings.warn(f"{name}: {levels}", AudioWarning, stacklevel=2)
+
+
+@contextlib.contextmanager
+def _decoder(file: BinaryIO, name: str) -> Iterator[soundfile.SoundFile]:
+    """libsndfile at work on a file that is complete."""
+    if not file.seek(0, io.SEEK_END):
+        raise AudioError("is empty (0 bytes). Copy or download it again", "empty")
+    if reason := no_sound(file):
+        raise AudioError(reason)
+    if kind := foreign(file):
+        raise AudioError(f"is {kind}, which libsndfile cannot read. Convert it: {_ffmpeg(name)}")
     try:
-        file = soundfile.SoundFile(io.BytesIO(data))
+        sound = soundfile.SoundFile(whole(file))
     except (soundfile.SoundFileError, RuntimeError, TypeError):
         raise AudioError(
-            "is not a sound file that libsndfile knows, or its start is damaged. Use wav, flac, ogg or mp3"
+            "is not a sound file that libsndfile knows, or its start is damaged. Use wav, flac, ogg or mp3; "
+            f"ffmpeg knows nearly everything: {_ffmpeg(name)}"
         ) from None
-    with file:
-        file.seekable = lambda: False  # or soundfile seeks after each block, and fails if the end is unknown
-        blocks, last = [], BLOCK_SAMPLES
-        while last == BLOCK_SAMPLES:
-            try:
-                block = file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)
-            except (soundfile.SoundFileError, RuntimeError):
-                raise _truncated("the decoder failed in the middle") from None
-            blocks.append(block)
-            last = len(block)
-        samples, unknown = np.concatenate(blocks), file.frames > 1 << 62
-        if not unknown and file.format != "MP3" and len(samples) < file.frames:
-            raise _truncated(f"{len(samples)} of {file.frames} samples are there")
-        return samples, file.samplerate
+    with sound:
+        sound.seekable = lambda: False  # or soundfile seeks after each block, and fails if the end is unknown
+        yield sound
 
 
-def _truncated(found: str) -> AudioError:
-    return AudioError(f"is truncated or damaged ({found}). Copy, download or export it again")
+def _decoded(sound: soundfile.SoundFile) -> Iterator[Samples]:
+    """The samples as the decoder returns them, `(samples, channels)` at a time; the last block is not full."""
+    count, last = 0, BLOCK_SAMPLES
+    while last == BLOCK_SAMPLES:
+        try:
+            block = sound.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)
+        except (soundfile.SoundFileError, RuntimeError):
+            raise _truncated("the decoder failed in the middle") from None
+        last = len(block)
+        count += last
+        if last < BLOCK_SAMPLES and count < sound.frames < 1 << 62 and sound.format != "MP3":
+            raise _truncated(f"{count} of {sound.frames} samples are there")
+        yield block
 
 
-def _whole_wav(data: bytes) -> bytes:
-    """Walk the chunks up to `data`, and compare its size with the number of bytes that follow.
-
-    Programs that cannot seek back leave 0 or a huge number there, and the sound extends to the end of the file.
-    libsndfile reads a size of 0 as no sound, so that the true size is filled in.
-    """
-    order = ">" if data[:4] == b"RIFX" else "<"
-    riff_size = struct.unpack_from(order + "I", data, 4)[0] if len(data) >= 8 else 0
-    position, size64 = 12, None
-    while position + 8 <= len(data):
-        name, size = struct.unpack_from(order + "4sI", data, position)
-        start = position + 8
-        there = len(data) - start
-        if name == b"ds64" and there >= 16:  # RF64 keeps sizes of more than 32 bits here
-            size64 = struct.unpack_from(order + "Q", data, start + 8)[0]
-        if name == b"data":
-            if data[:4] == b"RF64" and size64 is not None:
-                size = size64
-            if size == 0 and there and (riff_size + 8 <= start or riff_size >= UNKNOWN_SIZE):
-                return data[:position] + struct.pack(order + "4sI", name, there) + data[start:]
-            if size > there and (size < UNKNOWN_SIZE or size64 is not None):
-                raise _truncated(f"{there} of {size} bytes of sound are there")
-            return data
-        position = start + size + size % 2
-    return data  # no data chunk: libsndfile refuses it
+def _mixed(samples: Samples, levels: "_Levels") -> Samples:
+    """The mean of the channels of a block, `(samples,)`, after a look at its values."""
+    if not np.isfinite(samples).all():
+        raise AudioError("has NaN or infinite samples. Export it again from its source")
+    peak = np.abs(samples).max(initial=0.0)
+    if peak > PEAK_LIMIT:
+        raise AudioError(
+            f"has samples up to {peak:g} where [-1, 1] is expected. If these are integers stored as "
+            "floats, divide them by their full scale (16 bits: 32768) and save the file again"
+        )
+    mono: Samples = samples.mean(axis=1)
+    levels.add(samples, mono)
+    return mono
 
 
-def _check_ogg(data: bytes) -> None:
-    """Walk the pages: each must be complete, and the last must carry the end-of-stream mark (RFC 3533 §6)."""
-    position, ended = 0, False
-    while data[position : position + 4] == b"OggS":
-        table = position + 27
-        if table > len(data) or table + data[position + 26] > len(data):
-            raise _truncated("the last page of the Ogg stream breaks off")
-        ended = bool(data[position + 5] & 4)  # flag "last page of the stream"
-        segments = data[position + 26]
-        position = table + segments + sum(data[table : table + segments])
-    if position > len(data) or not ended:
-        raise _truncated("the Ogg stream has no end")
+class _Levels:
+    """The power of the channels of a sound, and of their mean."""
+
+    def __init__(self) -> None:
+        self.channels = self.mean = 0.0
+
+    def add(self, samples: Samples, mono: Samples) -> None:
+        """Count a block: `(samples, channels)` and its mean."""
+        if samples.shape[1] > 1:
+            self.channels += float(np.vdot(samples, samples)) / samples.shape[1]
+            self.mean += float(np.vdot(mono, mono))
+
+    def cancel(self) -> bool:
+        """Whether there is much less in the mean than in the channels."""
+        return self.mean < CANCELLED * self.channels
+
+    def __str__(self) -> str:
+        quieter = f"{10 * np.log10(self.channels / self.mean):.0f} dB quieter than they are" if self.mean else "silence"
+        return (
+            f"the channels cancel each other, their mean is {quieter}. One of them is probably inverted. Keep only "
+            'one: ffmpeg -i IN -af "pan=mono|c0=c0" OUT.flac'
+        )
 
 
-def _whole_mp3(data: bytes) -> bytes:
-    """Walk the frames: the last must be complete, and there must be as many as a Xing or Info header announces.
-
-    Without such a header libsndfile estimates the length from the first frame and stops there, which loses sound if
-    the bit rate varies. The missing header is then put in front.
-    """
-    position = 0
-    while data[position : position + 3] == b"ID3" and position + 10 <= len(data):
-        a, b, c, d = data[position + 6 : position + 10]
-        position += 10 + (a << 21 | b << 14 | c << 7 | d) + 10 * (data[position + 5] >> 4 & 1)
-    first, count = position, 0
-    while size := _mp3_frame(data, position):
-        position, count = position + size, count + 1
-    rest = data[position:]
-    if position > len(data) or (rest[:1] == b"\xff" and len(rest) < 4):
-        raise _truncated("the last frame of the mp3 breaks off")
-    if not count or (rest.strip(b"\0") and not rest.startswith((b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3"))):
-        return data  # another layer, free format, or gaps between frames: the walk cannot tell
-    mpeg1, mono = data[first + 1] & 8, data[first + 3] >> 6 == 3
-    side_info = (17 if mono else 32) if mpeg1 else (9 if mono else 17)
-    tag = first + 4 + side_info
-    if data[tag : tag + 4] in (b"Xing", b"Info"):
-        flags, frames, size = struct.unpack_from(">III", data, tag + 4)
-        if (flags & 1 and frames > count) or (flags & 3 == 3 and first + size > len(data)):
-            raise _truncated(f"its header announces {frames} mp3 frames, {count - 1} are there")
-        return data
-    if data[first + 36 : first + 40] == b"VBRI":  # Fraunhofer's header, which the decoder reads
-        return data
-    silent = bytearray(_mp3_frame(data, first))
-    silent[:4] = data[first : first + 4]
-    if len(silent) < 16 + side_info:
-        return data
-    struct.pack_into(">4sII", silent, 4 + side_info, b"Xing", 1, count)
-    return bytes(silent) + data[first:]
+def _of_length(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
+    """The same samples in blocks of one length; the last one may be shorter."""
+    held: list[Tensor] = []
+    count = 0
+    for block in blocks:
+        held.append(block)
+        count += len(block)
+        if count >= length:
+            joined = torch.cat(held)
+            whole_blocks = count // length * length
+            yield from torch.split(joined[:whole_blocks], length)
+            held, count = [joined[whole_blocks:].clone()], count - whole_blocks
+    if count:
+        yield torch.cat(held)
 
 
-def _mp3_frame(data: bytes, position: int) -> int:
-    """Size in bytes of the layer III frame whose header is at `position`, 0 if there is none."""
-    if position + 4 > len(data):
-        return 0
-    sync, version, coding = data[position], data[position + 1], data[position + 2]
-    rate, frequency = coding >> 4, coding >> 2 & 3
-    if sync != 0xFF or version & 0xE6 != 0xE2 or version & 0x18 == 8 or frequency == 3 or rate in (0, 15):
-        return 0
-    mpeg1 = version & 8
-    hertz = (44_100, 48_000, 32_000)[frequency] >> {0x18: 0, 0x10: 1, 0: 2}[version & 0x18]
-    bits = 1000 * (MP3_RATES_1 if mpeg1 else MP3_RATES_2)[rate]
-    return (144 if mpeg1 else 72) * bits // hertz + (coding >> 1 & 1)
+def _ffmpeg(name: str) -> str:
+    """The command that converts a file."""
+    return f"ffmpeg -i {shlex.quote(name)} {shlex.quote(str(Path(name).with_suffix('.flac')))}"
+
+
+def _truncated(found: str, name: str = "") -> AudioError:
+    return AudioError(f"{name}is truncated or damaged ({found}). Copy, download or export it again")

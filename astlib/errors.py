@@ -43,6 +43,10 @@ class AudioError(InvalidInput):
         return str(self.args[0])
 
 
+class AudioWarning(UserWarning):
+    """A sound file that can be used and is probably not what it should be. The message names the file."""
+
+
 class DataNotFound(NotFound):
     """A data set that is missing or incomplete. The message says what is missing and how to get it."""
 
@@ -69,6 +73,10 @@ class CheckpointError(AstlibError, RuntimeError):
 
 class Diverged(AstlibError, FloatingPointError):
     """A network whose outputs are not finite numbers."""
+
+
+class FolderInUse(AstlibError, RuntimeError):
+    """A folder that another process writes to. The message says which process, and since when."""
 
 
 class TrainingStopped(AstlibError, RuntimeError):

@@ -1,9 +1,11 @@
 """audio.load: the right samples from whole files, and an AudioError that helps from all others."""
 
+import io
 import math
 import os
 import struct
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from astlib.audio import SUFFIXES, decode, load, resample, seconds
-from astlib.errors import AudioError
+from astlib.audio import SUFFIXES, decode, load, resample, seconds, stream
+from astlib.errors import AudioError, AudioWarning, InvalidInput
 
 KINDS = {
     "wav": {},
@@ -280,10 +282,10 @@ def test_an_error_names_the_file_and_what_to_do(tmp_path, kind, message):
 def test_what_the_system_refuses(tmp_path, monkeypatch, error):
     path = write(tmp_path, "wav", sound())
 
-    def refuse(self):
+    def refuse(self, mode):
         raise error
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(AudioError, match=r"clip\.wav: (may not be read|cannot be read \(Bad disk\))"):
         load(path)
 
@@ -326,6 +328,170 @@ def test_junk_gives_a_sound_or_an_audio_error(scratch, magic, content):
     assert waveform.ndim == 1 and len(waveform) and waveform.abs().max() <= 1
 
 
+# --- formats that libsndfile does not know, and mp3s with something in front ------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "front", [b"\0", b"junk before the first frame" * 40, bytes(3000), b"ID3\x03\x00\x00\x00\x00\x00\x0a" + bytes(500)]
+)
+@pytest.mark.parametrize("kind", ["mp3", "mp3 constant"])
+def test_an_mp3_with_something_in_front_plays(encoded, tmp_path, kind, front):
+    """What stands in front is what recorders and downloads leave there; other players look for the first frame too."""
+    plain = load_bytes(tmp_path, encoded[kind])
+    assert torch.equal(load_bytes(tmp_path, front + encoded[kind]), plain)
+    assert torch.equal(decode(front + encoded[kind], "cell"), plain)
+    with pytest.raises(AudioError, match="truncated"):
+        load_bytes(tmp_path, (front + encoded[kind])[:-9])
+
+
+def test_an_mp3_that_begins_inside_a_frame(encoded, tmp_path):
+    headless = without_header(encoded["mp3 constant"])
+    waveform = load_bytes(tmp_path, headless[150:])
+    assert 21_000 < len(waveform) < 26_000 and waveform[-6000:].abs().mean() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"\0\0\0\x20ftypM4A \0\0\0\0M4A mp42isom", r"is MPEG-4 audio \(\.m4a\)"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", r"is MPEG-4 \(\.mp4, \.m4a\)"),
+        (b"\0\0\0\x18ftyp3gp4\0\0\0\0", "is a 3GPP recording"),
+        (b"\xff\xf1\x50\x80\x02\x1f\xfc\xde\x02", "is AAC"),
+        (b"#!AMR\n\x3c\x91", "is a telephone recording"),
+        (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa", "is Windows Media"),
+        (b"\x1a\x45\xdf\xa3\x9fB\x86\x81\x01", "is WebM or Matroska"),
+        (b"RIFF\x10\0\0\0AVI LIST", "is a film"),
+        (b"OggS\0\x02" + bytes(20) + b"\x01\x50Speex   1.2", "is Speex"),
+    ],
+)
+def test_other_formats_are_named_with_the_command_that_converts_them(tmp_path, content, expected):
+    path = tmp_path / "my phone.wav"
+    path.write_bytes(content + bytes(2000))
+    with pytest.raises(AudioError, match=expected + ".* which libsndfile cannot read") as caught:
+        load(path)
+    assert str(caught.value).endswith(f"ffmpeg -i '{path}' '{tmp_path / 'my phone.flac'}'")
+
+
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        (b"<!DOCTYPE html><html>log in</html>", "web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
+        (b"PK\x03\x04zipped", "Unpack"),
+        (b"MThd\0\0\0\x06", "MIDI"),
+    ],
+)
+def test_what_is_no_sound_at_all_is_named(tmp_path, content, advice):
+    with pytest.raises(AudioError, match=advice):
+        load_bytes(tmp_path, content, "clip.wav")
+
+
+def test_a_wav_with_another_codec_says_how_to_convert_it(tmp_path):
+    """Format 0x0161, Windows Media in a wav."""
+    form = struct.pack("<HHIIHH", 0x0161, 1, 16_000, 4000, 1, 16)
+    chunks = b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", 800) + bytes(800)
+    with pytest.raises(AudioError, match="ffmpeg -i .*clip.wav"):
+        load_bytes(tmp_path, b"RIFF" + struct.pack("<I", len(chunks)) + chunks, "clip.wav")
+
+
+# --- channels that cancel each other ----------------------------------------------------------------------------------
+
+
+def test_an_inverted_channel_is_reported(tmp_path):
+    left, right = sound(seed=1), sound(seed=2)
+    for name, samples in {"inverted": np.hstack([left, -left]), "nearly": np.hstack([left, -0.9 * left])}.items():
+        path = tmp_path / f"{name}.wav"
+        soundfile.write(path, samples, 16_000, subtype="FLOAT")
+        with pytest.warns(AudioWarning, match=rf"{name}\.wav: the channels cancel each other.*ffmpeg"):
+            load(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for samples in (np.hstack([left, right]), np.hstack([left, 0 * left]), left, np.zeros((900, 2))):
+            load(write(tmp_path, "wav float", samples))
+
+
+# --- block by block ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stream_gives_what_load_gives(tmp_path, kind, rate):
+    """Bit for bit: `load` joins the same blocks."""
+    path = write(tmp_path, kind, sound(100_000, channels=2), rate if "opus" not in kind else 48_000)
+    waveform = load(path)
+    for length in (1.0, 0.123, 600.0):
+        blocks = list(stream(path, seconds=length))
+        assert {len(block) for block in blocks[:-1]} <= {round(length * 16_000)} and len(blocks[-1]) > 0
+        assert torch.equal(torch.cat(blocks), waveform)
+    with path.open("rb") as file:
+        assert torch.equal(torch.cat(list(stream(file))), waveform)
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
+def test_resampling_in_blocks_is_resampling_the_whole(tmp_path, rate):
+    """Bit for bit, whatever a block is: the filter remembers what came before."""
+    samples = sound(5 * rate + 17)
+    path = tmp_path / "a.wav"
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+    assert torch.equal(load(path), resample(torch.from_numpy(samples[:, 0]), rate, 16_000).clamp(-1, 1))
+
+
+def test_what_a_stream_finds_late_is_an_error_all_the_same(encoded, tmp_path):
+    samples = sound(400_000)
+    samples[390_000] = np.nan
+    path = write(tmp_path, "wav float", samples)
+    blocks = stream(path, seconds=5)
+    assert len(next(blocks)) == 80_000
+    with pytest.raises(AudioError, match=r"clip\.wav: has NaN"):
+        list(blocks)
+    with pytest.raises(AudioError, match="^pipe: is truncated"):
+        list(stream(io.BytesIO(encoded["wav"][:-9]), name="pipe"))
+    with pytest.raises(InvalidInput, match="at least one sample; found 0 s"):
+        next(stream(path, seconds=0))
+
+
+def most_memory():
+    """The most memory that this process has held at once, in MB."""
+    status = Path("/proc/self/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1000
+
+
+@pytest.fixture
+def memory():
+    """A function that tells by how many MB the memory of this process has grown at most since the last call."""
+    reset, before = Path("/proc/self/clear_refs"), 0.0
+
+    def grown():
+        nonlocal before
+        most, start = most_memory(), before
+        reset.write_text("5")
+        before = most_memory()
+        return most - start
+
+    try:
+        grown()
+    except OSError:
+        pytest.skip("the memory of this process cannot be measured here")
+    return grown
+
+
+def test_a_long_recording_is_never_in_memory(tmp_path, memory):
+    """An hour, 120 MB that the disk does not hold. `load` has to hold the sound, a stream does not."""
+    path = tmp_path / "night.wav"
+    soundfile.write(path, np.zeros(16_000, dtype=np.int16), 16_000)
+    size, header = 120_000_000, path.stat().st_size - 32_000
+    with path.open("r+b") as file:
+        for position, value in ((4, size + header - 8), (header - 4, size)):
+            file.seek(position)
+            file.write(struct.pack("<I", value))
+        file.truncate(header + size)
+    memory()
+    count = sum(len(block) for block in stream(path))
+    assert memory() < 40 and count == size // 2
+    assert len(load(path)) == count
+    assert 4 * count / 1e6 < memory() < 12 * count / 1e6, "at most three times the result"
+
+
 # --- bytes, and headers --------------------------------------------------------------------------------
 
 
@@ -359,7 +525,7 @@ def test_lengths_that_no_header_tells(encoded, tmp_path, monkeypatch):
     with pytest.raises(AudioError, match="no such file") as caught:
         seconds(tmp_path / "nowhere.wav")
     assert caught.value.kind == "missing"
-    monkeypatch.setattr("astlib.audio._waveform", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr("astlib.audio._blocks", lambda *_: pytest.fail("decoded"))
     assert seconds(encoded["flac"]) == 1.5  # its header does
 
 
