@@ -6,6 +6,7 @@ ends in a traceback.
 Chapter: book/how_to_run.md
 """
 
+import io
 import sys
 
 import typer
@@ -37,6 +38,9 @@ def main() -> None:
         SystemExit: with status 2 and one line for a mistake or a missing file, with 130 for a run that was stopped.
         Exception: a bug in astlib, with its traceback.
     """
+    for stream in (sys.stdout, sys.stderr):  # on Windows they may lack the letters of a file's name
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except Interrupted as stopped:

@@ -10,7 +10,8 @@ from .batch import Batch, Item, collate
 from .esc50 import ESC50
 from .folder import Folder
 from .mixture import Mixture
-from .registry import DATASETS, DataSource, Parts, data_source, esc50_or_synthetic, parts
+from .notes import Note, notes_of
+from .registry import DATASETS, DataSource, Parts, data_source, esc50_or_synthetic, everything, parts
 from .report import Problem, Report
 from .speech_commands import SpeechCommands
 from .synthetic import Synthetic
@@ -28,6 +29,7 @@ __all__ = [
     "Item",
     "Loadable",
     "Mixture",
+    "Note",
     "Parts",
     "Problem",
     "Report",
@@ -38,5 +40,7 @@ __all__ = [
     "data_source",
     "duration_stats",
     "esc50_or_synthetic",
+    "everything",
+    "notes_of",
     "parts",
 ]

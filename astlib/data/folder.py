@@ -1,121 +1,119 @@
 """Your own sounds: one folder per class, or a CSV that says what is in each file.
 
-Chapter: notebooks/06_data_and_augmentation.ipynb
+Chapter: notebooks/15_your_own_sounds.ipynb
 
 A network recognises a recording that it was trained on, so clips cut from one recording must not be in both the
-training and the test part: the test would measure memory. File names do not tell which clips belong together. If you
-have such clips, give each recording a number in the CSV's column `fold`, or sort the clips into the folders `train` and
-`test` yourself.
+training and the test part: the test would measure memory. `group` says which clips belong together.
 """
 
-import csv
-import io
 import os
-import re
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
+import torch
+from torch import Tensor
 
 from .. import audio
 from ..errors import DataNotFound, InvalidInput
-from .base import FOLD_COUNT, SPLITS, Part, SoundFiles, Split
+from .base import FOLD_COUNT, SPLITS, SoundFiles, Split
+from .batch import SHORTEST
+from .folds import Grouping, divide, grouping
 from .report import Problem, Report
+from .splits import Part, part_named
+from .tables import Clip, is_list, read_list
 from .targets import Targets
 
-PART_NAMES: dict[Part, str] = {
-    "train": "train(ing)?",
-    "test": "test(ing)?|eval(uation)?",
-    "validation": "val(id|idation)?|dev",
-}
-FILE_COLUMNS, LABEL_COLUMNS = ("file", "filename", "path"), ("labels", "label", "category")
-
-# One row of a CSV by the names of its columns: None for what is missing at the end, a list under None for what is
-# too much.
-Fields = dict[str | Any, str | Any]
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One clip of a folder or of a CSV.
-
-    Attributes:
-        name: its path within the folder, with "/" on every system.
-        path: the file. It need not exist.
-        labels: one or several.
-        part: "train", "validation" or "test", the number of a fold, or None if the clips are not divided yet.
-    """
-
-    name: str
-    path: Path
-    labels: tuple[str, ...]
-    part: Part | int | None = None
+# Sound and video files that libsndfile does not read and ffmpeg converts.
+CONVERTIBLE = frozenset([
+    ".m4a", ".m4b", ".aac", ".alac", ".mp4", ".m4v", ".mov", ".3gp", ".wma", ".wmv", ".asf", ".webm", ".mkv", ".mka",
+    ".avi", ".flv", ".mpg", ".mpeg", ".mts", ".amr", ".ape", ".wv", ".tta", ".ac3", ".dts", ".spx", ".ra", ".rm",
+])  # fmt: skip
+RUN_FILES = ("start.json", "run.json")  # what the folder of a training run has
 
 
 class Folder(SoundFiles):
     """A folder of your own. Clips are named by their path in it, with "/" on every system.
 
     1. One folder per class, `root/dog/*.wav`, `root/cat/*.flac`. The clips of every class are distributed evenly over
-       five folds, in an order that follows from `seed`; fold `fold` is for testing. The only clip of a class is always
+       the folds, in an order that follows from `seed`; fold `fold` is for testing. The only clip of a class is always
        for training.
     2. `root/train/dog/*.wav`, `root/test/dog/*.wav`, and optionally `root/validation/dog/*.wav`: that is the split.
-    3. A CSV, `root` itself or the only one in it. Columns: `file` (or `filename`, `path`), relative to the CSV or to
-       the folder `audio` beside it; `labels` (or `label`, `category`); and optionally `split` (train, validation, test)
-       or `fold` (1, 2, ...). Several labels are separated by "|" or ";", or by "," in a column called `labels`.
+    3. A list: `root` itself, or the only CSV in it or in its folder `meta` or `metadata`. It has a column for the files
+       (`file`, `filename`, `path`, `fname`, `audio` and others) and one for the labels (`labels`, `label`, `category`,
+       `class`, `target` and others), or a column of zeros and ones for each class; and optionally `split` (train,
+       validation, test) or `fold` (numbers). Several labels are separated by "|" or ";", or by "," in a column called
+       `labels`. `astlib.data.tables` says where the files are looked for.
 
     Files may have any format that libsndfile reads (wav, flac, ogg, mp3, aiff and others) and any sample rate. Hidden
-    files are ignored. Files that are listed and missing are in `report`.
+    files and folders of training runs are ignored. Files that are listed and missing are in `report`, and so are those
+    in formats that have to be converted first; these count as clips for training. Clips shorter than 25 ms are padded
+    with silence to that length.
 
     Args:
-        root: the folder, or the CSV.
-        fold: the test fold, 1 to 5 or one that the CSV has. A fixed split has no folds.
-        split: "train", "validation" (only if the folder or the CSV has such a part), "test" or "all".
+        root: the folder, or the list (CSV, or JSON as in the original AST's recipes).
+        fold: the test fold, from 1. A fixed split has no folds.
+        split: "train", "validation" (only if the folder or the list has such a part), "test" or "all".
         seed: another number distributes the clips over the folds in another way.
+        group: clips of one group are in one fold: a column of the list, or a regular expression with one pair of
+            parentheses that is searched in each clip's name, such as "_(speaker[0-9]+)_". None: the column `group`, if
+            there is one, else each clip stands alone.
+        folds: how many folds, if they are dealt here.
+
+    Attributes:
+        grouping: which clips of the whole folder belong together, or None.
 
     Raises:
-        DataNotFound: no folder, no class, a class without a clip, or none of the files that the CSV lists.
-        InvalidInput: a wrong argument, or a CSV that cannot be understood; the message names the line.
+        DataNotFound: no folder, no class, a class without a clip, or none of the files that the list names.
+        InvalidInput: a wrong argument, or a list that cannot be understood; the message names the line.
     """
 
     name = "folder"
 
-    def __init__(self, root: str | os.PathLike[str], fold: int = 1, split: Split = "train", seed: int = 0) -> None:
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        fold: int = 1,
+        split: Split = "train",
+        seed: int = 0,
+        group: str | None = None,
+        folds: int = FOLD_COUNT,
+    ) -> None:
         if split not in SPLITS:
             raise InvalidInput(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
         root = Path(root).expanduser()
         if not root.exists():
             raise DataNotFound(f"there is no folder {root}. Check the path")
-        clips, notes = _listed(root) or _in_folders(root)
-        labels = sorted({label for clip in clips for label in clip.labels})
-        given = [clip.part for clip in clips if clip.part is not None]  # either all clips have a part or none has
-        parts: Sequence[Part | int] = given or _assign_folds(clips, seed)
-        keep = _chosen(root, parts, fold, split)
-        if split == "train":
-            _warn_of_odd_classes(clips, parts, fold)
-
-        report, there = Report(self.name, len(keep)), []
-        for i in keep:
-            if clips[i].path.is_file():
-                there.append(i)
-            else:
-                report.update([Problem(clips[i].name, "missing", f"there is no file {clips[i].path}")])
-        report.notes = notes
+        found = _listed(root) or _in_folders(root)
+        clips = found.clips
+        self.grouping: Grouping | None = grouping(clips, group)
+        division = divide(clips, folds, seed, self.grouping)
+        keep = _chosen(root, division.parts, fold, split)
+        there = [i for i in keep if clips[i].path.is_file()]
+        report = _report(found, division.parts, keep, split)
+        report.notes += [*(self.grouping.notes if self.grouping else ()), *division.notes]
         if not there:
             raise DataNotFound(f"{report} Paths are relative to {root if root.is_dir() else root.parent}.")
+        labels = sorted({label for clip in clips for label in clip.labels})
         columns = {label: column for column, label in enumerate(labels)}
-        self.multi_label = any(len(clip.labels) > 1 for clip in clips)
+        self.multi_label = any(len(clip.labels) != 1 for clip in clips)
         super().__init__(
             labels=labels,
             names=[clips[i].name for i in there],
             targets=Targets.from_lists([[columns[label] for label in clips[i].labels] for i in there], len(labels)),
-            folds=[part for i in there if isinstance(part := parts[i], int)] or None,
+            folds=[part for i in there if isinstance(part := division.parts[i], int)] or None,
             sources=[clips[i].path for i in there],
             report=report,
         )
+
+    def read(self, source: str | os.PathLike[str]) -> Tensor:
+        """Decode a sound file: `(samples,)` float32 in [-1, 1] at 16 kHz. Raises AudioError if it cannot be used.
+
+        A clip shorter than 25 ms is padded with silence to that length, for which the spectrogram has one frame.
+        """
+        waveform = super().read(source)  # (samples,)
+        return torch.nn.functional.pad(waveform, (0, max(0, SHORTEST - len(waveform))))
 
 
 # --- which clips are for what --------------------------------------------------------------------------
@@ -135,9 +133,40 @@ def _chosen(root: Path, parts: Sequence[Part | int], fold: int, split: Split) ->
         raise InvalidInput(
             f"{root} has folds and no part for validation. Take one of the training folds with select(folds=...)"
         )
+    if not any(parts):
+        raise InvalidInput(
+            f"nothing of {root} can be tested: each class has one clip only, or clips of one group only. "
+            "Add clips, at least five for each class"
+        )
     if fold not in parts or fold == 0:
         raise InvalidInput(f"fold must be one of {_names(set(parts) - {0})}, got {fold!r}")
     return [i for i, part in enumerate(parts) if (part == fold) == (split == "test")]
+
+
+def _report(found: "_Found", parts: Sequence[Part | int], keep: Sequence[int], split: Split) -> Report:
+    """What of a split is missing, or in a format that has to be converted first."""
+    unreadable = [clip for clip in found.unreadable if split in ("all", clip.part or "train")]
+    report = Report(Folder.name, len(keep) + len(unreadable))
+    missing = [found.clips[i] for i in keep if not found.clips[i].path.is_file()]
+    report.update(Problem(clip.name, "missing", f"there is no file {clip.path}") for clip in missing)
+    for clip in unreadable:
+        suffix = clip.path.suffix
+        report.update([Problem(clip.name, "unreadable", f"{clip.path}: libsndfile does not read {suffix} files")])
+    suffixes = sorted({clip.path.suffix for clip in unreadable})
+    report.notes = [*found.notes, *(f"Convert the {suffix} files: {convert_line(suffix)}" for suffix in suffixes)]
+    return report
+
+
+def convert_line(suffix: str) -> str:
+    """Write the line for a shell that converts the files of a folder to flac.
+
+    Args:
+        suffix: of the files, such as ".m4a".
+
+    Returns:
+        The line.
+    """
+    return f'for f in *{suffix}; do ffmpeg -i "$f" -vn "${{f%{suffix}}}.flac"; done'
 
 
 def _names(values: Iterable[Any]) -> str:
@@ -145,195 +174,114 @@ def _names(values: Iterable[Any]) -> str:
     return ", ".join(str(value) for value in sorted(set(values)))
 
 
-def _assign_folds(clips: list[Clip], seed: int) -> list[int]:
-    """A fold for every clip, 1 to 5, with every class spread evenly. The only clip of a class gets 0: training only.
-
-    A clip with several labels counts as one of its rarest label.
-    """
-    counts = Counter(label for clip in clips for label in clip.labels)
-    groups: dict[str, list[int]] = {label: [] for label in sorted(counts)}
-    for i in np.random.default_rng(seed).permutation(len(clips)).tolist():
-        groups[min(clips[i].labels, key=lambda label: (counts[label], label))].append(i)
-    folds, first = [0] * len(clips), 0
-    for label, mine in groups.items():
-        if counts[label] > 1:
-            # A small class has a clip in fold 1 and in the next ones, as far as its clips go.
-            start = first if len(mine) >= FOLD_COUNT else 0
-            for place, i in enumerate(mine, start):
-                folds[i] = place % FOLD_COUNT + 1
-            first = (start + len(mine)) % FOLD_COUNT if len(mine) >= FOLD_COUNT else first
-    return folds
+# --- folders and lists ---------------------------------------------------------------------------------
 
 
-def _warn_of_odd_classes(clips: list[Clip], parts: Sequence[Part | int], fold: int) -> None:
-    """Warn of labels without a clip for training, and of those with a single clip."""
-    trained = [part not in (fold, "test", "validation") for part in parts]
-    counts = Counter(label for clip in clips for label in clip.labels)
-    seen = {label for clip, there in zip(clips, trained, strict=True) if there for label in clip.labels}
-    never = sorted(set(counts) - seen)
-    lone = {label for clip, part in zip(clips, parts, strict=True) if part == 0 for label in clip.labels}
-    alone = sorted(label for label in lone if counts[label] == 1)
-    for labels, what in (
-        (never, "no clip for training has the label {}: check the spelling"),
-        (alone, "only one clip has the label {}: it is trained on and never tested"),
-    ):
-        if labels:
-            shown = ", ".join(labels[:5]) + (", ..." if len(labels) > 5 else "")
-            warnings.warn(what.format(shown), stacklevel=3)
+class _Found(NamedTuple):
+    """What a folder holds."""
+
+    clips: list[Clip]
+    notes: list[str]
+    unreadable: Sequence[Clip] = ()  # in formats that have to be converted first
 
 
-# --- folders -------------------------------------------------------------------------------------------
+def _listed(root: Path) -> _Found | None:
+    """Clips of a list; None if there is none, so that the folders are the classes."""
+    if root.is_file():
+        return _Found(*read_list(root))
+    folders = [root, *(root / name for name in ("meta", "metadata") if (root / "audio").is_dir())]
+    lists, broken = [], []
+    for path in [path for folder in folders for path in sorted(folder.glob("*.csv"))]:
+        try:
+            lists += [path] if is_list(path) else []
+        except InvalidInput as error:
+            broken.append(error)
+    if len(lists) > 1:
+        names = ", ".join(path.relative_to(root).as_posix() for path in lists)
+        raise InvalidInput(f"{root} has several lists of files: {names}. Give the path of one instead of the folder")
+    if broken and not lists and not _folders(root):
+        raise broken[0]
+    return _Found(*read_list(lists[0])) if lists else None
 
 
-def _in_folders(root: Path) -> tuple[list[Clip], list[str]]:
+def _in_folders(root: Path) -> _Found:
     """Clips of a folder of folders."""
     if not root.is_dir():
         raise InvalidInput(f"{root} is neither a folder nor a CSV")
-    left_out: Counter[str] = Counter()
+    others = _Others()
     folders = _folders(root)
-    parts = {folder: part for folder in folders if (part := _part(folder.name))}
+    parts = {folder: part for folder in folders if (part := part_named(folder.name))}
     # "train" may be a class: it is a split only beside another part, with nothing else there, and if it holds classes.
     if len(parts) > 1 and len(parts) == len(folders) and all(map(_folders, parts)):
-        if missing := " or ".join(sorted({"train", "test"} - set(parts.values()))):
+        if "train" not in parts.values():
             names = " and ".join(sorted(folder.name for folder in folders))
-            raise InvalidInput(
-                f"{root} has the folders {names}, but none with a {missing} part. Add one named {missing}"
-            )
-        clips = [clip for folder, part in parts.items() for clip in _classes(root, _folders(folder), part, left_out)]
+            raise InvalidInput(f"{root} has the folders {names}, but none with a train part. Add one named train")
+        clips = [clip for folder, part in parts.items() for clip in _classes(root, _folders(folder), part, others)]
     else:
-        clips = _classes(root, folders, None, left_out)
+        clips = _classes(root, folders, None, others)
     if not clips:
-        loose = len(_sounds(root, root, Counter()))
+        loose = len(_sounds(root, root, _Others()))
         found = f"{loose} sound files, but no folders" if loose else "neither folders nor sound files"
         raise DataNotFound(
             f"{root} has {found}. Expected one folder for each class with its sound files in it, "
-            f"or a CSV with the columns {FILE_COLUMNS[0]} and {LABEL_COLUMNS[0]}"
+            "or a CSV with the columns file and labels"
         )
-    kinds = ", ".join(sorted(left_out))
-    what = f"{sum(left_out.values())} files are not in a format that libsndfile reads and were left out ({kinds})."
-    return clips, [what] if left_out else []
+    return _Found(clips, others.notes(), others.convertible)
 
 
-def _classes(root: Path, folders: list[Path], part: Part | None, left_out: Counter[str]) -> list[Clip]:
-    """Clips of folders that are classes. The suffixes of other files are counted in `left_out`."""
-    clips = []
+class _Others:
+    """Files in class folders that are no clips: those that ffmpeg converts, and how many there are of the others."""
+
+    def __init__(self) -> None:
+        self.convertible: list[Clip] = []
+        self.suffixes: Counter[str] = Counter()
+
+    def notes(self) -> list[str]:
+        if not self.suffixes:
+            return []
+        kinds = ", ".join(sorted(self.suffixes))
+        return [f"{self.suffixes.total()} files are no sound and were left out ({kinds})."]
+
+
+def _classes(root: Path, folders: list[Path], part: Part | None, others: _Others) -> list[Clip]:
+    """Clips of folders that are classes. Files that are no clips are added to `others`."""
+    clips: list[Clip] = []
     for folder in folders:
-        sounds = _sounds(root, folder, left_out)
+        rest = _Others()
+        sounds = _sounds(root, folder, rest)
+        if not sounds and not rest.convertible and _is_run(folder):
+            continue
         if not sounds:
-            hint = f", only {_names(left_out)} files; convert them to wav or flac" if left_out else ""
+            suffixes = sorted({clip.path.suffix for clip in rest.convertible})
+            hint = f", only {', '.join(suffixes)} files; convert them: {convert_line(suffixes[0])}" if suffixes else ""
             raise DataNotFound(f"class {folder.name!r} has no clip: {folder} holds no sound file{hint}")
         clips += [Clip(path.relative_to(root).as_posix(), path, (folder.name,), part) for path in sounds]
+        others.convertible += [Clip(clip.name, clip.path, (folder.name,), part) for clip in rest.convertible]
+        others.suffixes += rest.suffixes
     return clips
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a training run, or several, wrote their results here."""
+    return any(True for name in RUN_FILES for _ in folder.rglob(name))
 
 
 def _folders(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _sounds(root: Path, folder: Path, left_out: Counter[str]) -> list[Path]:
-    """Sound files in a folder and below, sorted. The suffixes of other files are counted in `left_out`."""
-    sounds = []
+def _sounds(root: Path, folder: Path, others: _Others) -> list[Path]:
+    """Sound files in a folder and below, sorted. Other files are added to `others`, but for those converted already."""
+    sounds: list[Path] = []
+    rest: list[Path] = []
     for path in sorted(folder.rglob("*")):
         if any(name.startswith(".") for name in path.relative_to(root).parts) or not path.is_file():
             continue
-        if path.suffix.lower() in audio.SUFFIXES:
-            sounds.append(path)
-        else:
-            left_out[path.suffix.lower() or path.name] += 1
+        (sounds if path.suffix.lower() in audio.SUFFIXES else rest).append(path)
+    converted = {path.with_suffix("") for path in sounds}
+    for path in rest:
+        if path.suffix.lower() not in CONVERTIBLE:
+            others.suffixes[path.suffix.lower() or path.name] += 1
+        elif path.with_suffix("") not in converted:
+            others.convertible.append(Clip(path.relative_to(root).as_posix(), path, ()))
     return sounds
-
-
-def _part(name: str) -> Part | None:
-    """The part that a name means, such as "Training" or "dev", or None."""
-    return next((part for part, names in PART_NAMES.items() if re.fullmatch(names, name.strip().lower())), None)
-
-
-# --- a list --------------------------------------------------------------------------------------------
-
-
-def _listed(root: Path) -> tuple[list[Clip], list[str]] | None:
-    """Clips of a CSV; None if there is none, so that the folders are the classes."""
-    if root.is_file():
-        return _rows(root), []
-    tables = [path for path in sorted(root.glob("*.csv")) if all(_columns(_table(path)[0]))]
-    if len(tables) > 1:
-        names = ", ".join(table.name for table in tables)
-        raise InvalidInput(f"{root} has several lists of files: {names}. Give the path of one instead of the folder")
-    return (_rows(tables[0]), []) if tables else None
-
-
-def _table(path: Path) -> tuple[list[str], list[tuple[int, Fields]]]:
-    """The columns of a CSV, and its rows with their line numbers; commas, semicolons or tabs between the fields."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
-    except UnicodeDecodeError:
-        raise InvalidInput(f"{path} is not a CSV in UTF-8. Save it as one") from None
-    first = text.partition("\n")[0]
-    reader = csv.DictReader(io.StringIO(text), delimiter=max(",;\t", key=first.count), skipinitialspace=True)
-    try:
-        return list(reader.fieldnames or []), [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise InvalidInput(f"{path} cannot be read as a CSV beyond line {reader.line_num}: {error}") from None
-
-
-def _columns(names: list[str]) -> tuple[str | None, str | None]:
-    """The columns with files and with labels."""
-    return _column(names, FILE_COLUMNS), _column(names, LABEL_COLUMNS)
-
-
-def _column(names: list[str], wanted: tuple[str, ...]) -> str | None:
-    """The first of the wanted columns that is there, in upper or lower case."""
-    found = {name.strip().lower(): name for name in names}
-    return next((found[name] for name in wanted if name in found), None)
-
-
-def _rows(path: Path) -> list[Clip]:
-    """Clips of a CSV, one per line."""
-    names, rows = _table(path)
-    file, labels = _columns(names)
-    if not (file and labels and rows):
-        found = f"the columns {', '.join(names)} and {len(rows)} lines" if names else "nothing"
-        raise InvalidInput(
-            f"{path} must have the columns {FILE_COLUMNS[0]} and {LABEL_COLUMNS[0]}, and a line for each clip; "
-            f"found {found}"
-        )
-    split, fold = _column(names, ("split",)), _column(names, ("fold",))
-    marks = "|;," if labels.strip().lower() == "labels" else "|;"
-    mark = next((mark for mark in marks if any(mark in (row[labels] or "") for _, row in rows)), None)
-    clips: list[Clip] = []
-    lines: dict[str, int] = {}
-    for line, row in rows:
-        if row.get(None):
-            raise InvalidInput(
-                f"{path}, line {line} has more fields than the {len(names)} columns, from {row[None][0]!r} on. Put "
-                'quotation marks around labels with commas, or separate them by "|"'
-            )
-        name, text = (row[file] or "").strip().replace("\\", "/"), row[labels] or ""
-        several = [label.strip() for label in (text.split(mark) if mark else [text]) if label.strip()]
-        if not name or not several:
-            raise InvalidInput(f"{path}, line {line}: {f'{name} has no label' if name else 'there is no file'}")
-        if name in lines:
-            raise InvalidInput(
-                f"{path}: {name} is listed twice, in lines {lines[name]} and {line}. Give each file one line; "
-                'several labels are separated by "|"'
-            )
-        lines[name] = line
-        beside = path.parent / "audio" / name
-        file_of = beside if beside.is_file() else path.parent / name
-        part = _given_part(row, split, fold, f"{path}, line {line}")
-        clips.append(Clip(name, file_of, tuple(dict.fromkeys(several)), part))
-    return clips
-
-
-def _given_part(row: Fields, split: str | None, fold: str | None, where: str) -> Part | int | None:
-    """The part or the fold that a row names in these columns; `split` counts if the CSV has both."""
-    if split:
-        part = _part(row[split] or "")
-        if not part:
-            raise InvalidInput(f"{where}: the split is train, validation or test, found {row[split]!r}")
-        return part
-    if fold:
-        if not re.fullmatch(r"\s*[1-9]\d*\s*", row[fold] or ""):
-            raise InvalidInput(f"{where}: the fold is a number from 1 on, found {row[fold]!r}")
-        return int(row[fold])
-    return None

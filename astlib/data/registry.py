@@ -76,24 +76,69 @@ def data_source(name: str) -> DataSource:
     return DATASETS[name]
 
 
-def parts(name: str, fold: int = 1, validation: bool = False, root: Root = None) -> Parts:
+def parts(
+    name: str,
+    fold: int = 1,
+    validation: bool = False,
+    root: Root = None,
+    group: str = "",
+    folds: int = FOLD_COUNT,
+) -> Parts:
     """Open a data set by name and divide it for one run.
 
     Args:
         name: one of DATASETS.
-        fold: the test fold, 1 to 5; data sets without folds ignore it.
+        fold: the test fold, from 1; data sets without folds ignore it.
         validation: also hold out a part to choose a model by, so that the test part does not choose it. With folds
             that is the next fold; Speech Commands has an official one, AudioSet has none.
         root: folder of the data; None looks in $ASTLIB_DATA and the user's cache. "folder" needs it.
+        group: of "folder" only: what tells which clips belong together, see `Folder`; "" is its default.
+        folds: of "folder" only: how many folds to deal.
 
     Returns:
         The parts for training, validation and testing.
 
     Raises:
-        InvalidInput: an unknown name or fold, or there is no validation part and one is asked for.
+        InvalidInput: an unknown name or fold, there is no validation part and one is asked for, or `group` or `folds`
+            for a data set that is divided already.
         DataNotFound: the data is not there; the message says how to get it.
     """
-    return data_source(name).parts(fold, validation, root)
+    source = data_source(name)
+    if name == "folder":
+        return _folder_parts(fold, validation, root, group, folds)
+    _refuse_dealing(name, group, folds)
+    return source.parts(fold, validation, root)
+
+
+def everything(
+    name: str, fold: int | None = None, root: Root = None, group: str = "", folds: int = FOLD_COUNT
+) -> list[AudioDataset]:
+    """Open all clips of a data set, or those of a fold, without dividing them.
+
+    Args:
+        name: one of DATASETS.
+        fold: the fold, or None for all clips.
+        root: as for `parts`.
+        group: as for `parts`.
+        folds: as for `parts`.
+
+    Returns:
+        The data sets that together are these clips.
+
+    Raises:
+        InvalidInput: as for `parts`.
+        DataNotFound: as for `parts`.
+    """
+    source = data_source(name)
+    if name == "folder":
+        return [_folder(root, fold or 1, "test" if fold else "all", group, folds)]
+    _refuse_dealing(name, group, folds)
+    return source.everything(root, fold)
+
+
+def _refuse_dealing(name: str, group: str, folds: int) -> None:
+    if group or folds != FOLD_COUNT:
+        raise InvalidInput(f"group and folds are for sounds of your own (the data set folder); {name} has its division")
 
 
 def esc50_or_synthetic(fold: int = 1, split: Split = "train") -> AudioDataset:
@@ -171,26 +216,27 @@ def _speech_commands(fold: int, validation: bool, root: Root) -> Parts:
     return Parts(train, None, held_out)
 
 
-def _folder(root: Root, fold: int, split: Split) -> Folder:
+def _folder(root: Root, fold: int, split: Split, group: str = "", folds: int = FOLD_COUNT) -> Folder:
     if root is None:
-        raise InvalidInput(
-            "the data set folder is your own: say where it is (--root FOLDER; in training --data FOLDER)"
-        )
-    return Folder(root, fold, split)
+        raise InvalidInput("the data set folder is your own: say where it is (--data FOLDER)")
+    return Folder(root, fold, split, group=group, folds=folds)
 
 
-def _folder_parts(fold: int, validation: bool, root: Root) -> Parts:
-    train, test = _folder(root, fold, "train"), _folder(root, fold, "test")
+def _folder_parts(fold: int, validation: bool, root: Root, group: str = "", folds: int = FOLD_COUNT) -> Parts:
+    train, test = (_folder(root, fold, split, group, folds) for split in ("train", "test"))
     if not validation:
         return Parts(train, None, test)
     if train.folds is None:
-        return Parts(train, _folder(root, fold, "validation"), test)
-    others = sorted(set(train.folds) - {0})  # 0: a clip alone in its class, which only trains
+        return Parts(train, _folder(root, fold, "validation", group, folds), test)
+    others = sorted(set(train.folds) - {0})  # 0: a clip that is for training in every fold
     if len(others) < 2:
         raise InvalidInput(f"{root} has only folds to train and to test on: there is none to choose a model by")
     held_out = next((other for other in others if other > fold), others[0])
     rest = [other for other in [0, *others] if other != held_out]
-    return Parts(train.select(folds=rest), train.select(folds=held_out), test)
+    smaller, chosen_by = train.select(folds=rest), train.select(folds=held_out)
+    smaller.report = train.report.copy()  # what is missing or in other formats still counts
+    smaller.report.expected -= len(chosen_by)
+    return Parts(smaller, chosen_by, test)
 
 
 def _audioset(split: AudioSetSplit) -> Callable[[int, bool, Root], Parts]:
@@ -261,6 +307,6 @@ DATASETS: dict[str, DataSource] = {
         "your own sounds: one folder per class, or a CSV with the labels of each file",
         parts=_folder_parts,
         everything=_fold_or_all(_folder),
-        get="say where they are: astlib data check folder --root FOLDER",
+        get="say where they are: astlib data check FOLDER",
     ),
 }

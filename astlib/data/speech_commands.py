@@ -16,8 +16,9 @@ from typing import Literal, NamedTuple
 
 from ..errors import DataNotFound, InvalidInput
 from ..paths import data_folders, find_data
-from .base import CLIP_SUFFIXES, SPLITS, Part, SoundFiles, Split
+from .base import CLIP_SUFFIXES, SPLITS, SoundFiles, Split
 from .report import Problem, Report
+from .splits import Part
 from .targets import Targets
 
 Version = Literal["v0.01", "v0.02"]

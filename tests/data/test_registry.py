@@ -83,8 +83,7 @@ def test_everything_of_the_mixture_is_its_training_and_test_part(esc50_root):
 
 def test_a_folder_of_your_own(tmp_path):
     root = write_folder(tmp_path / "three", dog=6, cat=6, lone=1)
-    with pytest.warns(UserWarning, match="only one clip has the label lone"):
-        train, validation, test = data.parts("folder", 5, True, root)
+    train, validation, test = data.parts("folder", 5, True, root)
     assert set(test.folds) == {5} and set(validation.folds) == {1} and set(train.folds) == {0, 2, 3, 4}
     assert "lone/0.wav" in train.names
     two = tmp_path / "two"
@@ -95,6 +94,29 @@ def test_a_folder_of_your_own(tmp_path):
         data.parts("folder", 1, True, two)
     with pytest.raises(InvalidInput, match="say where it is"):
         data.parts("folder")
+
+
+def test_groups_and_folds_are_for_your_own_sounds(tmp_path):
+    root = tmp_path / "sounds"
+    write_folder(root, dog=8, cat=8)
+    train, validation, test = data.parts("folder", 4, True, root, group="/([0-9])", folds=4)
+    assert set(test.folds) == {4} and set(validation.folds) == {1} and set(train.folds) == {2, 3}
+    together = [{name[-5] for name in part.names} for part in (train, validation, test)]
+    assert not together[0] & together[1] | together[0] & together[2] | together[1] & together[2]
+    assert [len(part) for part in data.everything("folder", None, root, "/([0-9])", 4)] == [16]
+    for open_it in (data.parts, lambda name, **how: data.everything(name, **how)):
+        with pytest.raises(InvalidInput, match="group and folds are for sounds of your own"):
+            open_it("synthetic", group="x")
+        with pytest.raises(InvalidInput, match="group and folds are for sounds of your own"):
+            open_it("synthetic", folds=10)
+
+
+def test_what_is_left_out_counts_when_a_validation_part_is_held_out(tmp_path):
+    root = write_folder(tmp_path / "mixed", dog=5, cat=5)
+    (root / "dog" / "new.m4a").touch()
+    train, validation, test = data.parts("folder", 1, True, root)
+    assert list(train.report.problems) == ["dog/new.m4a"] and train.report.expected == len(train) + 1
+    assert not validation.report.problems and not test.report.problems
 
 
 def test_sounds_made_in_code_have_no_folder(tmp_path):

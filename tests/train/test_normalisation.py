@@ -126,7 +126,7 @@ def test_durations():
     assert np.array_equal(dataset.durations(), [1, 0.5, np.nan, 5, 3], equal_nan=True)
     for data in (dataset, dataset.preload(progress=False)):
         assert duration_stats(data) == {
-            "count": 4, "total_hours": 9.5 / 3600, "min": 0.5, "median": 2, "mean": 2.375, "max": 5,
+            "count": 4, "total_hours": 9.5 / 3600, "min": 0.5, "median": 2, "mean": 2.375, "p95": 5, "max": 5,
         }  # fmt: skip
     with pytest.raises(DataIncomplete, match="no clip of noise can be read"):
         duration_stats(Noise([(9, None)]))
