@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -17,11 +18,14 @@ from typing import Literal
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import parse_flag_from_env
 
 from .errors import InvalidInput
 
 Precision = Literal["auto", "no", "bf16", "fp16"]
 PRECISIONS = {"no": "float32", "bf16": "bfloat16 mixed", "fp16": "float16 mixed"}  # Accelerate's name: what it is
+
+ECHO = 2.0  # seconds within which a second Ctrl-C may be torchrun's copy of the first
 
 
 def choose_precision(precision: str) -> str:
@@ -56,11 +60,21 @@ def choose_precision(precision: str) -> str:
     return precision
 
 
+def processes() -> int:
+    """Return how many processes torchrun or `accelerate launch` has started for this run.
+
+    Returns:
+        Their number over all machines; 1 where neither of them started this process.
+    """
+    return int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
+
+
 def new_accelerator(precision: str = "no", tracker: str | None = None, folder: Path | None = None) -> Accelerator:
     """Create an Accelerator.
 
     Accelerate's process-wide state is reset first; otherwise every later run in this process, as in a notebook, would
-    use the first run's precision.
+    use the first run's precision. Several processes on a machine without a GPU share the work on its CPU, by way of
+    gloo; Accelerate has to be told so, or each of them would believe that it is alone.
 
     Args:
         precision: as for `choose_precision`.
@@ -71,28 +85,44 @@ def new_accelerator(precision: str = "no", tracker: str | None = None, folder: P
         The accelerator.
 
     Raises:
-        InvalidInput: as in `choose_precision`.
+        InvalidInput: as in `choose_precision`; or this machine has fewer GPUs than processes.
     """
+    gpus, place = torch.cuda.device_count() or torch.xpu.device_count(), int(os.environ.get("LOCAL_RANK", "0"))
+    if processes() > 1 and 0 < gpus <= place and not parse_flag_from_env("ACCELERATE_USE_CPU"):
+        raise InvalidInput(
+            f"every process needs a GPU of its own; this machine has {gpus}, and this is process {place + 1} here. "
+            f"Start {gpus} of them (torchrun --nproc-per-node {gpus}), or set ACCELERATE_USE_CPU=true for the CPU"
+        )
     AcceleratorState._reset_state()
-    return Accelerator(mixed_precision=choose_precision(precision), log_with=tracker, project_dir=folder)
+    return Accelerator(
+        cpu=processes() > 1 and not gpus,
+        mixed_precision=choose_precision(precision),
+        log_with=tracker,
+        project_dir=folder,
+    )
 
 
 @contextlib.contextmanager
 def asked_to_stop() -> Iterator[threading.Event]:
     """Make Ctrl-C and SIGTERM, which a scheduler sends before it takes the machine away, end the step, not the program.
 
-    A second Ctrl-C stops the program at once. Outside the main thread, where signals cannot be handled, nothing
-    changes.
+    A second Ctrl-C stops the program at once. torchrun passes on to its processes what the terminal has sent them
+    already, so there a second one counts only if it comes later than `ECHO` seconds. Outside the main thread, where
+    signals cannot be handled, nothing changes.
 
     Yields:
         An event that is set as soon as somebody has asked for a stop.
     """
-    asked = threading.Event()
+    asked, first = threading.Event(), 0.0
+    echo = ECHO if processes() > 1 else 0.0
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if asked.is_set() and number == signal.SIGINT:
+        nonlocal first
+        if not asked.is_set():
+            first = time.monotonic()
+            asked.set()
+        elif number == signal.SIGINT and time.monotonic() >= first + echo:
             raise KeyboardInterrupt
-        asked.set()
 
     handled = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
     before = {number: signal.signal(number, ask) for number in handled}

@@ -24,7 +24,6 @@ from .data.report import Problem, Report
 from .data.windows import EveryWindow, collate_windows
 from .devices import new_accelerator
 from .errors import Diverged, InvalidInput
-from .frontend import Features
 from .model import to_probabilities
 from .networks import Network
 from .recipes import Loss
@@ -125,10 +124,11 @@ def evaluate(
     accelerator = accelerator or new_accelerator()
     device, rank, world = accelerator.device, accelerator.process_index, accelerator.num_processes
     model = model.to(device).eval()
-    cfg = accelerator.unwrap_model(model).cfg
+    network = accelerator.unwrap_model(model)
+    cfg = network.cfg
     if cfg.label_dim != len(dataset.labels):
         raise InvalidInput(f"the model has {cfg.label_dim} classes, the data set {dataset.name} {len(dataset.labels)}")
-    features = Features(cfg).to(device)
+    features = network.front_end().to(device)
     results: list[tuple[Tensor, Tensor, Tensor]] = []  # per batch: index (n,), logits and targets (n, classes)
     problems: list[Problem] = []
     bar = tqdm(total=len(dataset), desc="test", unit="clip", leave=False, disable=not (progress and rank == 0))

@@ -307,25 +307,32 @@ class AST(SavedNetwork):
         prefix = [token.expand(mel.shape[0], -1, -1) for token in self.class_tokens()]  # (batch, 1, dim) each
         return torch.cat([*prefix, patches], dim=1) + self.pos_embed
 
-    def tokens(self, mel: Tensor) -> Tensor:
+    def tokens(self, mel: Tensor, kept: Tensor | None = None) -> Tensor:
         """Compute the output of the encoder: all tokens after the last norm.
 
         Args:
             mel: normalised log-mel `(batch, frames, mels)`.
+            kept: numbers of the patches that stay, `(batch, patches)` int64; the encoder does not see the others. A
+                step of training gets cheaper by it, and it is an augmentation: patch-out (K. Koutini et al., "Efficient
+                Training of Audio Transformers with Patchout", Interspeech 2022). None keeps all.
 
         Returns:
-            `(batch, prefix + f * t, dim)`.
+            `(batch, prefix + patches, dim)`.
 
         Raises:
             InvalidInput: as in `check_input`.
         """
-        x = self.embed_tokens(mel)
+        x = self.embed_tokens(mel)  # (batch, prefix + f * t, dim)
+        if kept is not None:  # the positions were added before, so that every patch still knows its place
+            prefix = self.cfg.prefix_tokens
+            rows = (kept + prefix)[:, :, None].expand(-1, -1, x.shape[2])  # (batch, patches, dim)
+            x = torch.cat([x[:, :prefix], x.gather(1, rows)], dim=1)
         for block in self.blocks:
             x = block(x)
         normed: Tensor = self.norm(x)
         return normed
 
-    def embed(self, mel: Tensor) -> Tensor:
+    def embed(self, mel: Tensor, kept: Tensor | None = None) -> Tensor:
         """Compute one vector per clip, the mean of the class tokens' outputs.
 
         Both tokens go through all blocks, and their outputs are averaged (original src/models/ast_models.py:183; the
@@ -333,6 +340,7 @@ class AST(SavedNetwork):
 
         Args:
             mel: normalised log-mel `(batch, frames, mels)`.
+            kept: as for `tokens`.
 
         Returns:
             `(batch, dim)`.
@@ -340,13 +348,14 @@ class AST(SavedNetwork):
         Raises:
             InvalidInput: as in `check_input`.
         """
-        return self.tokens(mel)[:, : self.cfg.prefix_tokens].mean(dim=1)
+        return self.tokens(mel, kept)[:, : self.cfg.prefix_tokens].mean(dim=1)
 
-    def forward(self, mel: Tensor) -> Tensor:
+    def forward(self, mel: Tensor, kept: Tensor | None = None) -> Tensor:
         """Compute the logits of every class, without sigmoid or softmax: the loss functions take logits.
 
         Args:
             mel: normalised log-mel `(batch, frames, mels)`, floating point.
+            kept: as for `tokens`; only training drops patches.
 
         Returns:
             `(batch, label_dim)`.
@@ -354,7 +363,7 @@ class AST(SavedNetwork):
         Raises:
             InvalidInput: as in `check_input`.
         """
-        logits: Tensor = self.mlp_head(self.embed(mel))
+        logits: Tensor = self.mlp_head(self.embed(mel, kept))
         return logits
 
 

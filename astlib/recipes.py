@@ -25,6 +25,7 @@ NetworkKind = Literal["ast", "cnn-mlp", "psla"]
 Loss = Literal["ce", "bce"]
 Metric = Literal["accuracy", "mAP"]
 Selection = Literal["last", "validation", "average", "paper"]
+TEACHERS = ("", "efficientat-mn04")
 
 LOWEST_VALUES = {
     "fold": 1,
@@ -44,6 +45,10 @@ LOWEST_VALUES = {
     "noise": 0,
     "roll": 0,
     "seed": 0,
+    "keep": 0,
+    "mixtures": 0,
+    "teacher_classes": 0,
+    "teacher_features": 0,
 }
 
 
@@ -136,6 +141,17 @@ class Recipe:
     """Largest amplitude of the noise added to the normalised input, see `astlib.train.augment.noise_and_roll`."""
     roll: int = 0
     """Largest shift in time, in frames, when noise is added."""
+    keep: float = 1.0
+    """Fraction of an AST's patches that a step of training sees, drawn anew for every clip; tests see all of them."""
+    teacher: str = ""
+    """A network that hears the training clips, and whose answers the network learns beside the labels:
+    "efficientat-mn04", see `astlib.train.distillation`; "" for none."""
+    mixtures: int = 0
+    """Mixtures of two training clips that are made of every training fold and trained on like clips."""
+    teacher_classes: float = 0.0
+    """Weight in the loss of the teacher's probabilities of the classes; the labels have weight 1."""
+    teacher_features: float = 0.0
+    """Weight in the loss of the direction of the teacher's features."""
     average: tuple[int, int] = (0, 0)
     """First and last epoch of the weight average, (0, 0) for none."""
     metric: Metric = "accuracy"
@@ -162,9 +178,26 @@ class Recipe:
             )
         if self.selection == "average" and self.average == (0, 0):
             raise InvalidInput('selection="average" needs a range of epochs, average=(first, last); found (0, 0)')
+        self._check_teacher()
         if self.network == "cnn-mlp" and self.init == "imagenet":
             raise InvalidInput('there are no ImageNet weights for cnn-mlp: it needs init="scratch"; found "imagenet"')
         self.model_config(["any"])  # refuses a grid without a token before any data is loaded
+
+    def _check_teacher(self) -> None:
+        if not 0 < self.keep <= 1:
+            raise InvalidInput(f"keep must be above 0 and at most 1; found {self.keep}")
+        if self.network != "ast" and (self.keep < 1 or self.teacher):
+            raise InvalidInput(f"keep and teacher are for an AST; the network is {self.network}")
+        if self.teacher not in TEACHERS:
+            raise InvalidInput(f"teacher must be one of {', '.join(map(repr, TEACHERS))}; found {self.teacher!r}")
+        if not self.teacher and (self.mixtures or self.teacher_classes or self.teacher_features):
+            raise InvalidInput(f"mixtures, teacher_classes and teacher_features need a teacher, {TEACHERS[1]!r}")
+        if self.teacher and (self.mixup or self.loss != "ce" or self.windows or self.balanced):
+            raise InvalidInput(
+                "a teacher hears every clip once and whole, and names one class of many: it needs mixup=0, loss='ce', "
+                f"windows=False and balanced=False; found mixup={self.mixup}, loss={self.loss!r}, "
+                f"windows={self.windows} and balanced={self.balanced}"
+            )
 
     def replace(self, **changes: Any) -> "Recipe":
         """Return a copy with other values.
@@ -260,7 +293,7 @@ class _Shared(TypedDict):
 RECIPE_TYPES = get_type_hints(Recipe)
 # Fields that are younger than the first records. A record has them only where they differ from their default, so that
 # the same run has the same id as ever.
-YOUNGER = ("windows", "folds", "group")
+YOUNGER = ("windows", "folds", "group", "keep", "teacher", "mixtures", "teacher_classes", "teacher_features")
 RECIPE_DEFAULTS = {field.name: field.default for field in fields(Recipe)}
 TYPE_WORDS = {int: "a whole number", float: "a finite number", str: "a text", bool: "True or False"}
 
@@ -401,6 +434,23 @@ TINY_VALUES: dict[str, Any] = {
 ESC50_TINY = ESC50.replace(name="esc50-tiny", **TINY_VALUES, epochs=10)
 ESC50_ABLATION = ESC50_TINY.replace(name="esc50-ablation", fstride=10, tstride=10)  # the paper's overlap; wants a GPU
 SC_TINY = SPEECH_COMMANDS.replace(name="speech-commands-tiny", **TINY_VALUES, decay_until=0, epochs=6, selection="last")
+# Learning from a teacher that has heard AudioSet (chapter 18). The mixtures make an epoch nearly five times as long;
+# without three quarters of its patches a clip costs about a quarter, so that an epoch costs what one of "esc50-tiny"
+# does. No SpecAugment: teacher and student hear the same sound.
+ESC50_TAUGHT = ESC50_TINY.replace(
+    name="esc50-taught",
+    teacher="efficientat-mn04",
+    mixtures=1500,
+    teacher_classes=2.0,
+    teacher_features=2.0,
+    keep=0.25,
+    freqm=0,
+    timem=0,
+    warmup_steps=50,
+    epochs=6,
+    decay_from=3,
+    decay=0.5,
+)
 # The CNNs on the same clips, in the same order, with the same masks, also for ten epochs; their own learning rates.
 ESC50_CNN_MLP = ESC50_TINY.replace(name="esc50-cnn-mlp", network="cnn-mlp", init="scratch", lr=1e-3)
 ESC50_PSLA = ESC50_TINY.replace(name="esc50-psla", network="psla", lr=5e-4)
@@ -436,6 +486,7 @@ RECIPES = {
         for recipe in (
             ESC50_TINY,
             ESC50_ABLATION,
+            ESC50_TAUGHT,
             ESC50_CNN_MLP,
             ESC50_PSLA,
             SC_TINY,

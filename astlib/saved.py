@@ -21,7 +21,7 @@ from .decisions import FILE as DECISION_FILE
 from .decisions import Decision
 from .errors import InvalidInput, NotFound
 from .files import whole_folder, write_json, write_whole
-from .frontend import FILLS, Fill
+from .frontend import FILLS, Features, Fill
 
 Config = TypeVar("Config", bound="NetworkConfig")
 
@@ -105,6 +105,14 @@ class SavedNetwork(nn.Module):
             The network.
         """
         return cls(cfg)
+
+    def front_end(self) -> Features:
+        """Return what turns waveforms into the input of this network.
+
+        Returns:
+            The module, on the CPU.
+        """
+        return Features(self.cfg)
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         """Write `config.json` and `model.safetensors` into a folder, and `decision.json` if there is a decision.
@@ -265,7 +273,7 @@ def find_model(folder_or_name: str | Path) -> Path:
     """Find the folder of a saved network.
 
     Args:
-        folder_or_name: a folder, or the name of a model that comes with astlib.
+        folder_or_name: a folder, the folder of a finished run, or the name of a model that comes with astlib.
 
     Returns:
         A folder with `config.json` and `model.safetensors`.
@@ -273,9 +281,15 @@ def find_model(folder_or_name: str | Path) -> Path:
     Raises:
         NotFound: there is none; the message lists the models that come with astlib.
     """
-    for folder in (Path(folder_or_name), paths.models() / str(folder_or_name)):
+    given = Path(folder_or_name)
+    for folder in (given, given / "model", paths.models() / str(folder_or_name)):
         if (folder / "config.json").is_file() and (folder / "model.safetensors").is_file():
             return folder
+    if (given / "start.json").is_file():
+        best = f". The best weights so far are in {given / 'best'}" if (given / "best").is_dir() else ""
+        raise NotFound(f"the run in {given} is not finished, and its model comes at the end{best}")
+    if folds := sorted(given.glob("fold-*")):
+        raise NotFound(f"{given} holds the runs of {len(folds)} folds, each with a model of its own: give {folds[0]}")
     known = sorted(path.parent.name for path in paths.models().glob("*/config.json"))
     raise NotFound(
         f"no model at {folder_or_name}: expected a folder with config.json and model.safetensors, "

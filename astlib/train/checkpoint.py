@@ -86,11 +86,7 @@ def save(out: str | Path, model: Network, optimizer: Stateful, state: State, sca
         torch.save(tensors, content)
         (unfinished / "optimizer.pt").write_bytes(content.getbuffer())
         write_json(unfinished / "state.json", asdict(state))
-    for older in complete(out):
-        if older != final:
-            remove_folder(older)
-    for unfinished in out.glob(".checkpoint-*.tmp"):  # left by a process that was killed
-        shutil.rmtree(unfinished, ignore_errors=True)
+    remove(out, keep=final)
     return final
 
 
@@ -104,6 +100,20 @@ def complete(out: str | Path) -> list[Path]:
         Their folders, earliest first.
     """
     return sorted(path for path in Path(out).glob("checkpoint-*") if (path / "state.json").is_file())
+
+
+def remove(out: str | Path, keep: Path | None = None) -> None:
+    """Remove the checkpoints of a run, complete or not.
+
+    Args:
+        out: folder of the run.
+        keep: the one that stays.
+    """
+    for folder in complete(out):
+        if folder != keep:
+            remove_folder(folder)
+    for unfinished in Path(out).glob(".checkpoint-*.tmp"):  # left by a process that was killed
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def latest(out: str | Path) -> Path | None:

@@ -7,18 +7,26 @@ is needed to resume.
 Chapter: notebooks/07_the_training_loop.ipynb
 """
 
+import contextlib
 import errno
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Unpack
+
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
 from .. import data
 from ..data.base import AudioDataset
 from ..data.registry import Parts
 from ..devices import PRECISIONS, new_accelerator
+from ..efficientat import WEIGHTS_HASH
 from ..errors import InvalidInput, TrainingStopped
 from ..ledger.record import Record, earlier_record, new_record
+from ..locks import locked
 from ..recipes import Recipe
 from . import checkpoint
+from .distillation import with_mixtures
 from .loop import AfterStep, Training
 from .options import Options, Settings
 from .start import build_model, check_parts
@@ -40,6 +48,11 @@ def fit(
     **settings: Unpack[Settings],
 ) -> Record:
     """Train as the recipe says. A run that was stopped is resumed from its last checkpoint, with the same result.
+
+    Several processes, which torchrun or `accelerate launch` started, share every step of the run: on the GPUs of one or
+    more machines, or on a CPU. An AST has the same result however many they are. A CNN does not, because its batch
+    norms see the clips of one process, or of one micro-batch, at a time; and the statistics that it keeps for later are
+    those of the first process.
 
     Args:
         recipe: what is run.
@@ -64,6 +77,7 @@ def fit(
 
     Raises:
         InvalidInput: `out` holds another run, the data do not fit the recipe, or both `options` and fields by name.
+        FolderInUse: another process is writing to `out`.
         TrainingStopped: the loss is not a finite number, or the disk is full.
         Interrupted: Ctrl-C or SIGTERM. A checkpoint was saved, and the same call resumes the run.
         DataNotFound: the data is missing, or too much of it is unusable.
@@ -78,14 +92,41 @@ def fit(
     recipe = recipe.replace(dataset=parts.train.name)
     accelerator = new_accelerator(options.precision, options.tracker, out)
     model, weights = build_model(recipe, parts.train.labels)
+    if recipe.teacher:
+        parts, weights = with_mixtures(parts, recipe.mixtures, recipe.seed), {**weights, "teacher": WEIGHTS_HASH}
     precision = PRECISIONS[accelerator.mixed_precision]
     record = new_record(recipe, parts, weights, accelerator.device, accelerator.num_processes, precision)
-    finished = earlier_record(out, record, resume)
-    if finished is not None:
-        return finished
-    training = Training(recipe, out, parts, model, record, accelerator, options, after_step)
-    if options.tracker:
-        accelerator.init_trackers("astlib", config={key: str(value) for key, value in vars(recipe).items()})
+    with _only_writer(out, accelerator):
+        if earlier_record(out, record, resume) is None:
+            _train(Training(recipe, out, parts, model, record, accelerator, options, after_step))
+        elif accelerator.is_main_process:
+            checkpoint.remove(out)  # left by a kill between the record, which is written first, and their removal
+        accelerator.wait_for_everyone()  # whoever returns may read the model at once
+    return Record.load(out / "run.json")
+
+
+@contextlib.contextmanager
+def _only_writer(out: Path, accelerator: Accelerator) -> Iterator[None]:
+    """Hold the lock of a run's folder: the main process does it for all processes of the run."""
+    with contextlib.ExitStack() as held:
+        refused: list[Exception | None] = [None]
+        if accelerator.is_main_process:
+            try:
+                held.enter_context(locked(out))
+            except Exception as error:  # the others must hear of it, or they would wait for ever
+                refused = [error]
+        if accelerator.num_processes > 1:
+            broadcast_object_list(refused)
+        if refused[0] is not None:
+            raise refused[0]
+        yield
+
+
+def _train(training: Training) -> None:
+    """Carry the run out, with its tracker; a full disk ends it with a message."""
+    out, accelerator, tracker = training.out, training.accelerator, training.options.tracker
+    if tracker:
+        accelerator.init_trackers("astlib", config={key: str(value) for key, value in vars(training.recipe).items()})
     try:
         training.run()
     except OSError as error:
@@ -96,10 +137,8 @@ def fit(
             f"last good checkpoint: {checkpoint.latest(out) or 'none yet'}"
         ) from error
     finally:
-        if options.tracker:
+        if tracker:
             accelerator.end_training()
-    accelerator.wait_for_everyone()  # whoever returns may read the model at once
-    return Record.load(out / "run.json")
 
 
 def _parts(
@@ -111,7 +150,8 @@ def _parts(
 ) -> Parts:
     """The parts that were given, or those that the recipe names."""
     if train is None and test is None and validation is None:
-        return data.parts(recipe.dataset, recipe.fold, recipe.selection == "validation", root)
+        validated = recipe.selection == "validation"
+        return data.parts(recipe.dataset, recipe.fold, validated, root, recipe.group, recipe.folds)
     if train is None or test is None:
         given = {"train": train, "test": test, "validation": validation}
         only = " and ".join(name for name, part in given.items() if part is not None)

@@ -28,15 +28,17 @@ from ..data.base import AudioDataset
 from ..data.registry import Parts
 from ..devices import asked_to_stop
 from ..errors import Diverged, Interrupted, TrainingStopped
-from ..files import remove_folder, write_json, write_whole
+from ..files import write_json, write_whole
 from ..frontend import Features
 from ..ledger import provenance
 from ..ledger.record import Epoch, Record, finite, seal
 from ..measure import Evaluation, evaluate
+from ..model import AST
 from ..networks import Network, open_model
 from ..recipes import Recipe
 from ..scores import evaluate_ensemble, pack, right_answers, save_scores
 from . import checkpoint
+from .distillation import Student, TaughtStepper
 from .folder import RunFolder
 from .options import Options
 from .steps import Step, Stepper
@@ -104,10 +106,12 @@ class Training:
             betas=recipe.betas,
             weight_decay=recipe.weight_decay,  # added to the gradient, as in the original: Adam, not AdamW
         )
-        self.prepared, self.optimizer = accelerator.prepare(model, optimizer)
-        self.model: Network = accelerator.unwrap_model(self.prepared)
+        trained = Student(model) if recipe.teacher and isinstance(model, AST) else model
+        self.prepared, self.optimizer = accelerator.prepare(trained, optimizer)
+        self.model = model  # on the device by now
         features = Features(self.model.cfg).to(self.device)
-        self.stepper = Stepper(
+        kind = TaughtStepper if recipe.teacher else Stepper
+        self.stepper = kind(
             recipe, parts.train, self.prepared, features, accelerator, options.micro_batch, options.workers
         )
         self.unusable = Unusable(parts, out, options.require, accelerator)
@@ -132,6 +136,7 @@ class Training:
         self.unusable.require()
         if self.options.workers == 0:
             self._preload()
+        self.stepper.listen(self.show)
         self._start_or_resume()
         # Before and after the steps Ctrl-C loses nothing that is not done again, so there it ends the program at once.
         with asked_to_stop() as self.asked:
@@ -259,7 +264,8 @@ class Training:
     def _evaluate(self, part: AudioDataset, model: Network | None = None) -> Evaluation:
         size = self.options.micro_batch or 2 * self.recipe.batch
         try:
-            return evaluate(model or self.model, part, size, self.accelerator, self.options.workers, self.show)
+            network, workers = model or self.model, self.options.workers
+            return evaluate(network, part, size, self.accelerator, workers, self.show, self.recipe.windows)
         except Diverged as error:
             kept = checkpoint.latest(self.out) or "none yet"
             raise TrainingStopped(f"after epoch {self.epoch}, {error}. Last good checkpoint: {kept}") from None
@@ -274,9 +280,8 @@ class Training:
         clips = {name: part for name, part in self.parts._asdict().items() if isinstance(part, AudioDataset)}
         needed = sum(part.estimated_bytes() for part in clips.values())
         if needed > psutil.virtual_memory().available / 4 / self.accelerator.num_processes:
-            tqdm.write(
-                f"{needed / 2**30:.0f} GiB of sound are decoded again in each epoch; workers > 0 would be faster"
-            )
+            if self.main:
+                tqdm.write(f"{needed / 2**30:.0f} GiB of sound are decoded in each epoch; workers > 0 would be faster")
             return
         for name, part in clips.items():
             self.unusable.reports[name] = part.preload(progress=self.show).check(progress=False)
@@ -346,8 +351,7 @@ class Training:
         shutil.copyfile(scores, folder.selected_scores)
         for path in (folder.model / folder.record.name, folder.record):
             write_json(path, asdict(self.record))
-        for finished in checkpoint.complete(self.out):
-            remove_folder(finished)
+        checkpoint.remove(self.out)
 
     # --- what a person sees --------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ Chapter: notebooks/07_the_training_loop.ipynb
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import torch
 
@@ -25,10 +25,12 @@ class WeightsSource(TypedDict):
     Attributes:
         source: in words: "scratch", "imagenet, NAME", or the name of a model.
         hash: sha256 of the weights, see `astlib.saved.weights_hash`; None for random weights.
+        teacher: sha256 of the teacher's weights, if there is a teacher.
     """
 
     source: str
     hash: str | None
+    teacher: NotRequired[str]
 
 
 def build_model(recipe: Recipe, labels: Sequence[str]) -> tuple[Network, WeightsSource]:

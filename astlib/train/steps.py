@@ -8,6 +8,7 @@ Chapter: notebooks/07_the_training_loop.ipynb
 """
 
 import contextlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from ..data.batch import Batch, collate
 from ..data.windows import OneWindow
 from ..frontend import Features
 from ..measure import loss_function
+from ..model import ASTConfig, token_grid
 from ..recipes import Recipe
 from . import sampling
 from .augment import mixup, noise_and_roll, spec_augment
@@ -59,11 +61,13 @@ class Draws:
         masks: `(count, 4)`, width and position of SpecAugment's mask in time, then of the one in frequency.
         noise: `(count, 2)`, amplitude of the noise and shift in time.
         field: `(count, frames, mels)`, the noise itself; None if the recipe adds none.
+        patches: `(count, patches of the network)`, those with the smallest numbers stay; None if all do.
     """
 
     masks: Tensor
     noise: Tensor
     field: Tensor | None
+    patches: Tensor | None
 
 
 def generator(seed: int, epoch: int, step: int = 0) -> torch.Generator:
@@ -106,9 +110,17 @@ class Stepper:
     ) -> None:
         self.recipe, self.train, self.model, self.features = recipe, train, model, features
         self.accelerator, self.micro_batch, self.workers = accelerator, micro_batch, workers
+        self.patches = math.prod(token_grid(cfg)) if isinstance(cfg := recipe.model_config(["any"]), ASTConfig) else 0
         self.weights = None  # (clips,) float64: how often each clip is drawn; None takes every clip once per epoch
         if recipe.balanced and isinstance(train, AudioDataset):
             self.weights = sampling.balanced_weights(train.classes)
+
+    def listen(self, progress: bool) -> None:
+        """Prepare what has to be known of all clips before the first step: nothing, where no teacher is.
+
+        Args:
+            progress: show a progress bar.
+        """
 
     def steps(self, epoch: int, first: int = 0) -> Iterator[Step]:
         """Load the steps of an epoch, their tensors on the device.
@@ -197,9 +209,7 @@ class Stepper:
             # Processes exchange gradients once per step, with the last micro-batch; before it, each adds up its own.
             last = rows.stop == step.count
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
-                with self.accelerator.autocast():
-                    logits = self.model(mel)  # (n, classes), bfloat16 or float16 in mixed precision
-                loss = loss_function(logits.float(), targets, self.recipe.loss, reduction="none")  # (n,) float32
+                loss = self._loss(mel, targets, step.batch.index[rows], self._kept(draws, rows))  # (n,) float32
                 loss = loss * step.batch.usable[rows]
 
                 # Every clip of the step has the weight 1 / total, wherever its loss is computed: not the mean over the
@@ -209,6 +219,19 @@ class Stepper:
             losses.append(loss.detach())
         return torch.cat(losses)
 
+    def _loss(self, mel: Tensor, targets: Tensor, clips: Tensor, kept: Tensor | None) -> Tensor:
+        """The loss of n clips with these numbers in the data set, `(n,)` float32."""
+        with self.accelerator.autocast():
+            logits = self.model(mel) if kept is None else self.model(mel, kept)  # (n, classes), perhaps bfloat16
+        return loss_function(logits.float(), targets, self.recipe.loss, reduction="none")
+
+    def _kept(self, draws: Draws, rows: slice) -> Tensor | None:
+        """Numbers of the patches that stay, `(n, kept)`; None if all do."""
+        if draws.patches is None:
+            return None
+        count = max(1, round(self.recipe.keep * draws.patches.shape[1]))
+        return draws.patches[rows].argsort(dim=1)[:, :count].to(self.accelerator.device)
+
     def _draws(self, step: Step, epoch: int) -> Draws:
         """Draw for all clips of the step, so that a clip gets the same numbers however many processes share it."""
         cfg, source = self.features.cfg, generator(self.recipe.seed, epoch, step.number + 1)
@@ -217,7 +240,10 @@ class Stepper:
         field = None
         if self.recipe.noise:
             field = torch.rand(step.total, cfg.input_tdim, cfg.input_fdim, generator=source)[own]
-        return Draws(masks=uniform[:, :4], noise=uniform[:, 4:], field=field)
+        patches = None
+        if self.recipe.keep < 1:
+            patches = torch.rand(step.total, self.patches, generator=source)[own]
+        return Draws(masks=uniform[:, :4], noise=uniform[:, 4:], field=field, patches=patches)
 
     def _augmented(self, step: Step, rows: slice, draws: Draws) -> tuple[Tensor, Tensor]:
         """The input of the network, `(n, frames, mels)`, and soft targets, `(n, classes)`, of n clips of a step.
@@ -242,8 +268,8 @@ class Stepper:
         """Take part in the exchange of gradients with zeros: without this process the others would wait for ever."""
         cfg, accelerator = self.features.cfg, self.accelerator
         self.model.eval()  # the zeros must not enter the statistics of a batch norm
-        with accelerator.autocast():
-            logits = self.model(torch.zeros(1, cfg.input_tdim, cfg.input_fdim, device=accelerator.device))
-        accelerator.backward(0.0 * logits.float().sum())
+        zeros = torch.zeros(1, cfg.input_tdim, cfg.input_fdim, device=accelerator.device)
+        loss = self._loss(zeros, zeros.new_zeros(1, cfg.label_dim), torch.zeros(1, dtype=torch.int64), None)
+        accelerator.backward(0.0 * loss.sum())
         self.model.train()
         return torch.zeros(0, device=accelerator.device)
