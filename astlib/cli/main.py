@@ -13,6 +13,7 @@ import typer
 
 from ..errors import AstlibError, Interrupted
 from .data import data_app
+from .exporting import export
 from .ledger import reproduce, results
 from .listening import predict
 from .measuring import evaluate
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Audio Spectrogram Transformer.",
 )
-for command in (predict, train, recipes, evaluate, reproduce, results):
+for command in (predict, train, recipes, evaluate, export, reproduce, results):
     app.command()(command)
 app.add_typer(data_app, name="data")
 ISSUES = "https://github.com/ast-book/ast-book/issues"

@@ -22,7 +22,7 @@ RARE = 10  # a class with fewer training clips than the largest one divided by t
 LISTENED = 100  # clips of a folder that are listened to, spread evenly
 SECONDS = 10.0  # of each of them, from its beginning
 FRAME_SECONDS = 0.025
-SILENCE = 10 ** (-70 / 20)  # root mean square of a frame, -70 dB of full scale
+SILENCE = 10 ** (-80 / 20)  # root mean square of a frame, -80 dB of full scale
 MOSTLY = 0.9  # fraction of frames
 NYQUIST = 8000  # Hz, half of astlib's sample rate: what is above is lost
 CANCELLED = 0.01  # power of the channels' mean, as a fraction of the power of the channels
@@ -123,7 +123,7 @@ def sound_notes(dataset: Folder, most: int = LISTENED) -> list[Note]:
 
     def note(kind: Kind, names: Sequence[object], what: str) -> Iterator[Note]:
         if names:
-            yield Note(kind, f"{len(names)} of {len(heard)} clips listened to {what} (such as {names[0]}).")
+            yield Note(kind, f"{len(names)} of {len(heard)} clips listened to (such as {names[0]}) {what}.")
 
     return [
         *note("silent", [name for name, found in heard if found.silent],

@@ -1,7 +1,10 @@
 """`astlib data list | fetch | check`, and the parts that recipes ask for by name."""
 
 import csv
+import io
+import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from astlib import data
-from astlib.cli import app
+from astlib.cli import app, main
 from astlib.data import DATASETS, ESC50, SpeechCommands, Synthetic, parts
 from astlib.errors import InvalidInput, NotFound
 
@@ -172,6 +175,68 @@ def test_check_of_own_sounds(own):
     assert status == 1 and "17 of 18 clips can be used (94.44%); 1 unreadable: door/3.wav" in text
     assert "1 at least, median 7, 9 at most; 3 classes, the rarest: owl 1, kettle 7, door 9" in text
     assert "1.50 at most" in text and "log-mels of 200 frames" in text, "as long as the longest clip"
+
+
+def test_a_folder_is_checked_by_its_path_with_folds_groups_and_notes(own):
+    for words in ((own,), ("folder", "--data", own), ("folder", "--root", own)):
+        status, text = run("data", "check", *words)
+        lines = [line.split() for line in text.splitlines()]
+        assert status == 0 and "95 % up to 1.50, 1.50 at most" in text
+        assert [
+            "clips",
+            "only",
+            "training",
+            "fold",
+            "1",
+            "fold",
+            "2",
+            "fold",
+            "3",
+            "fold",
+            "4",
+            "fold",
+            "5",
+            "all",
+        ] in lines
+        assert ["owl", "1", "0", "0", "0", "0", "0", "1"] in lines and ["door", "0", *"22222", "10"] in lines
+        assert "! No clip for testing has the label owl" in text
+    status, text = run("data", "check", own, "--group", "/([0-9])", "--folds", 3, "--fold", 2)
+    assert status == 0 and "groups by /([0-9]): 10, the largest: 0 3" in text and "fold 1" not in text
+    result = runner.invoke(app, ["data", "check", str(own), "--data", str(own)])
+    assert isinstance(result.exception, InvalidInput) and "one too many" in str(result.exception)
+
+
+def test_the_sixth_fold_of_a_list(own):
+    rows = [f"door/{i}.wav,{'ab'[i % 2]},{i // 2 + 2}" for i in range(10)]
+    (own / "list.csv").write_text("file,label,fold\n" + "\n".join(rows))
+    status, text = run("data", "check", own, "--fold", 6)
+    assert status == 0 and "2 of 2 clips" in text
+    assert run("data", "check", own)[0] == 0, "there is no fold 1"
+    assert len(json.loads(run("data", "hash", own)[1])) == 10
+
+
+def test_what_cannot_be_tested_or_read_is_no_usable_data(tmp_path):
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        soundfile.write(tmp_path / label / "1.wav", 0.1 * np.sin(np.arange(8000)), 16_000)
+    status, text = run("data", "check", tmp_path)
+    assert status == 1 and "2 of 2 clips can be used" in text and "! nothing of" in text
+    soundfile.write(tmp_path / "a" / "2.wav", 0.1 * np.sin(np.arange(8000)), 16_000)
+    (tmp_path / "b" / "2.m4a").touch()
+    status, text = run("data", "check", tmp_path)
+    assert status == 1 and "3 of 4 clips can be used" in text and "ffmpeg" in text
+
+
+def test_names_that_a_console_cannot_write(own, monkeypatch):
+    """A console or a pipe of Windows has one old encoding; the name is then shown by its numbers, and nothing stops."""
+    (own / "door").rename(own / "犬")
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
+    monkeypatch.setattr(sys, "argv", ["astlib", "data", "check", str(own)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    sys.stdout.flush()
+    assert stop.value.code == 0 and rb"\u72ac" in written.getvalue()
 
 
 def test_check_of_audioset_counts_what_has_vanished(tmp_path):

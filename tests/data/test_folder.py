@@ -327,6 +327,76 @@ def test_bad_files_are_found_by_checking(animals):
     }
 
 
+def test_files_in_other_formats_are_counted_until_they_are_converted(tmp_path):
+    """A folder of a phone's recordings, half of them copied as they are."""
+    root = put(tmp_path, *(f"{kind}/{i}.wav" for kind in ("dog", "cat") for i in range(6)))
+    plain = Folder(root).manifest_hash()
+    for i in range(10, 16):
+        (root / "dog" / f"{i}.m4a").touch()
+        (root / "cat" / f"{i}.MP4").touch()
+    train, test = Folder(root), Folder(root, split="test")
+    assert train.manifest_hash() == plain and not test.report.problems
+    assert len(train.report.problems) == 12 and train.report.expected == len(train) + 12
+    assert train.report.problems["dog/10.m4a"].reason.endswith("dog/10.m4a: libsndfile does not read .m4a files")
+    with pytest.raises(DataIncomplete) as error:
+        train.report.require(0.95)
+    for line in ('for f in *.m4a; do ffmpeg -i "$f" -vn "${f%.m4a}.flac"; done', '"${f%.MP4}.flac"'):
+        assert line in str(error.value)
+    put(root, *(f"dog/{i}.flac" for i in range(10, 16)), *(f"cat/{i}.flac" for i in range(10, 16)))
+    assert Folder(root, split="all").report.usable == 1 and len(Folder(root, split="all")) == 24
+
+
+def test_files_in_other_formats_of_a_fixed_split(tmp_path):
+    root = put(tmp_path, *(f"{part}/{kind}/1.wav" for part in ("train", "test") for kind in ("dog", "cat")))
+    (root / "test" / "dog" / "2.webm").touch()
+    assert not Folder(root).report.problems and list(Folder(root, split="test").report.problems) == ["test/dog/2.webm"]
+    assert list(Folder(root, split="all").check(progress=False).counts().values()) == [0, 1, 0]
+
+
+def test_results_of_training_are_no_class(animals):
+    before = Folder(animals).manifest_hash()
+    for name in ("run/start.json", "run/checkpoint-001-0000000/state.pt", "folds/fold-1/run.json"):
+        (animals / name).parent.mkdir(parents=True)
+        (animals / name).touch()
+    assert Folder(animals).manifest_hash() == before
+    (animals / "notes").mkdir()
+    with pytest.raises(DataNotFound, match="class 'notes' has no clip"):
+        Folder(animals)
+    put(animals, "run/1.wav")  # a class after all
+    (animals / "notes").rmdir()
+    assert "run" in Folder(animals, split="all").labels
+
+
+def test_one_clip_of_each_class_cannot_be_tested(tmp_path):
+    root = put(tmp_path, "dog/1.wav", "cat/1.wav", "owl/1.wav")
+    for split in ("train", "test"):
+        with pytest.raises(
+            ValueError, match="nothing of .* can be tested: each class has one clip only.*at least five"
+        ):
+            Folder(root, split=split)
+    assert len(Folder(root, split="all")) == 3
+
+
+@pytest.mark.parametrize("samples", [1, 399, 400, 401])
+def test_clips_below_25_ms_are_padded_with_silence(tmp_path, samples):
+    root = put(tmp_path, "dog/1.wav", "dog/2.wav")
+    soundfile.write(root / "dog" / "1.wav", np.full(samples, 0.5), 16_000)
+    dataset = Folder(root, split="all")
+    assert dataset.check(progress=False).usable == 1
+    waveform = dataset.waveform(0)
+    assert len(waveform) == max(400, samples) and waveform[:samples].min() == waveform.max() == 0.5
+    assert not waveform[samples:].any()
+
+
+def test_ten_folds(tmp_path):
+    root = put(tmp_path, *(f"{kind}/{i}.wav" for kind in ("dog", "cat") for i in range(10)))
+    tests = [Folder(root, fold, "test", folds=10) for fold in range(1, 11)]
+    assert all(part.counts() == {"cat": 1, "dog": 1} for part in tests)
+    assert len({name for part in tests for name in part.names}) == 20
+    with pytest.raises(ValueError, match="folds must be 2 or more"):
+        Folder(root, folds=1)
+
+
 def test_real_clips_as_folders(esc50_root, tmp_path):
     """ESC-50 as one folder for each class is the same clips with the same labels."""
     real = ESC50(esc50_root, split="test").select(labels=["dog", "rooster", "hand_saw"])
