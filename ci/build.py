@@ -15,6 +15,7 @@ import sys
 import tarfile
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import yaml
@@ -86,7 +87,7 @@ def export_live() -> None:
     """Write the embedded model into _build/live as book/_static/live.js reads it, unless it is up to date."""
     sources = [
         *sorted((ROOT / "models" / "ast-tiny-esc50").iterdir()),
-        *(ROOT / "astlib" / f"{name}.py" for name in ("export", "frontend", "model", "saved")),
+        *(ROOT / "astlib" / f"{name}.py" for name in ("decisions", "export", "frontend", "model", "saved")),
     ]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     about = LIVE / "about.json"
@@ -106,6 +107,7 @@ def export_live() -> None:
                 "frames": model.cfg.input_tdim,
                 "frame": log_mel.frame_samples,
                 "hop": log_mel.hop_samples,
+                "decision": asdict(model.decision),
             }
         ),
         encoding="utf-8",

@@ -28,7 +28,7 @@
     return answer;
   }
 
-  // {labels, frames, frame, hop, session}. Nothing of it is loaded before somebody asks for it.
+  // {labels, frames, frame, hop, decision, session}. Nothing of it is loaded before somebody asks for it.
   async function load() {
     var about = await (await fetched(book + "live/about.json")).json();
     await script(book + "vendor/onnxruntime/ort.wasm.min.js");
@@ -52,14 +52,36 @@
     return mono;
   }
 
-  function softmax(logits) {
+  function softmax(logits, temperature) {
     var largest = Math.max.apply(null, logits);
-    var powers = Array.from(logits, function (z) { return Math.exp(z - largest); });
+    var powers = Array.from(logits, function (z) { return Math.exp((z - largest) / temperature); });
     var sum = powers.reduce(function (a, b) { return a + b; });
     return powers.map(function (p) { return p / sum; });
   }
 
-  // The mean over windows that overlap by half, the last one ending with the sound: astlib.predict in JavaScript.
+  // How much a sound is like any of the classes: astlib.decisions.known_score in JavaScript.
+  var knownScores = {
+    max_logit: function (logits) { return Math.max.apply(null, logits); },
+    max_softmax: function (logits) { return Math.max.apply(null, softmax(logits, 1)); },
+    energy: function (logits) {
+      var largest = Math.max.apply(null, logits);
+      return largest + Math.log(logits.reduce(function (sum, z) { return sum + Math.exp(z - largest); }, 0));
+    },
+    background: function (logits, weights) {
+      return logits.reduce(function (sum, z, k) { return sum + z * weights[k]; }, 0);
+    },
+  };
+
+  // astlib.decisions.Decision.is_none in JavaScript.
+  function isNone(decision, logits) {
+    if (!decision.none_score) {
+      return false;
+    }
+    return knownScores[decision.none_score](Array.from(logits), decision.none_weights) < decision.none_threshold;
+  }
+
+  // {none, best}: the mean over windows that overlap by half, the last one ending with the sound, and whether all of
+  // them belong to none of the classes: astlib.answers in JavaScript.
   async function predict(net, samples) {
     var frames = 1 + Math.floor((samples.length - net.frame) / net.hop);
     if (frames < 1) {
@@ -70,15 +92,17 @@
       starts.push(first);
     }
     starts.push(Math.max(0, frames - net.frames));
-    var mean = new Array(net.labels.length).fill(0);
+    var mean = new Array(net.labels.length).fill(0), none = true;
     for (var start of starts) {
       var part = samples.slice(start * net.hop, start * net.hop + (net.frames - 1) * net.hop + net.frame);
       var input = new window.ort.Tensor("float32", part, [1, part.length]);
-      var shares = softmax((await net.session.run({ waveform: input })).logits.data);
-      shares.forEach(function (share, k) { mean[k] += share / starts.length; });
+      var logits = (await net.session.run({ waveform: input })).logits.data;
+      none = isNone(net.decision, logits) && none;
+      softmax(logits, net.decision.temperature).forEach(function (share, k) { mean[k] += share / starts.length; });
     }
-    return net.labels.map(function (label, k) { return { label: label, share: mean[k] }; })
+    var best = net.labels.map(function (label, k) { return { label: label, share: mean[k] }; })
       .sort(function (a, b) { return b.share - a.share; });
+    return { none: none, best: best };
   }
 
   async function record() {
@@ -115,10 +139,13 @@
       listen.disabled = true; // a page that is neither https nor of this machine gets no microphone
     }
 
-    function show(best) {
+    function show(found) {
       table.replaceChildren();
-      element(table, "caption", { textContent: "The five most probable classes" });
-      best.slice(0, 5).forEach(function (row) {
+      table.classList.toggle("live-none", found.none);
+      element(table, "caption", {
+        textContent: found.none ? "Nothing I know. What comes nearest:" : "The five most probable classes",
+      });
+      found.best.slice(0, 5).forEach(function (row) {
         var line = element(table, "tr");
         element(line, "th", { scope: "row", textContent: row.label.replaceAll("_", " ") });
         element(line, "td", { textContent: (100 * row.share).toFixed(1) + " %" });
@@ -150,9 +177,9 @@
       await new Promise(function (resolve) { setTimeout(resolve, 50); }); // lets the page show that
       var samples = await decode(blob);
       var clock = performance.now();
-      var best = await predict(net, samples);
-      show(best);
-      return (samples.length / RATE).toFixed(1) + " s of sound, named in " +
+      var found = await predict(net, samples);
+      show(found);
+      return (found.none ? "Nothing I know: " : "") + (samples.length / RATE).toFixed(1) + " s of sound, named in " +
         ((performance.now() - clock) / 1000).toFixed(1) + " s.";
     }
 

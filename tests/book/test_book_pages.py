@@ -15,7 +15,7 @@ import check_book
 import check_browser
 from astlib import AST, audio
 from astlib.data import Synthetic
-from astlib.predict import predict
+from astlib.predict import heard, predict
 from common import HTML, STAMPED_VENDOR
 
 built = pytest.mark.skipif(not (HTML / "index.html").exists(), reason="there is no built book; run `make book`")
@@ -47,6 +47,7 @@ def test_the_network_in_the_page_answers_as_predict_does(tmp_path):
         pytest.skip("needs Chromium, and a book that was built with npm")
     data, model = Synthetic(split="test"), AST.from_pretrained("ast-tiny-esc50")
     sounds = {"short.wav": data.waveform(7)[:30_000], "long.wav": torch.cat([data.waveform(i) for i in (7, 40, 75)])}
+    sounds["quiet.wav"] = 1e-4 * torch.randn(80_000, generator=torch.Generator().manual_seed(0))
     for name, waveform in sounds.items():
         soundfile.write(tmp_path / name, waveform.numpy(), 16_000, subtype="FLOAT")
     (tmp_path / "broken.wav").write_bytes(b"not a sound")
@@ -74,6 +75,8 @@ def test_the_network_in_the_page_answers_as_predict_does(tmp_path):
                 for row in rows.all()
             ]
             expected = predict(model, audio.load(tmp_path / name))
+            none = model.decision.is_none(heard(model, audio.load(tmp_path / name)).logits).all().item()
+            assert page.get_by_text("Nothing I know. What comes nearest").count() == none
             assert [label for label, _ in found] == [label.replace("_", " ") for label, _ in expected]
             assert [share for _, share in found] == pytest.approx([share for _, share in expected], abs=1e-3)
         page.set_input_files(".live-model input", tmp_path / "broken.wav")
