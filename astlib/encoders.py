@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from .efficientat import DIM, EfficientAT, load_efficientat
 from .efficientat import NAME as TEACHER
 from .errors import InvalidInput
-from .frontend import Features
+from .frontend import Features, LogMel
 from .model import AST
 from .networks import open_model
 from .saved import weights_hash
+from .tagger import FRAMES
 
 RATE = 16_000  # Hz of every waveform here
 SHORTEST = 400  # samples: 25 ms, one frame
-TEACHER_SECONDS = 5.0  # of a window for EfficientAT, which takes any length
 OF_THE_HEAD = ("label_dim", "labels", "multi_label")  # parts of a configuration that do not change the vectors
 
 
@@ -90,7 +90,7 @@ class ASTEncoder:
         self.dim = model.cfg.dim
         self.features = Features(model.cfg).to(next(model.parameters()).device)
         log_mel = self.features.log_mel
-        self.seconds = ((model.cfg.input_tdim - 1) * log_mel.hop_samples + log_mel.frame_samples) / RATE
+        self.seconds = log_mel.sample_count(model.cfg.input_tdim) / RATE
         settings = {key: value for key, value in asdict(model.cfg).items() if key not in OF_THE_HEAD}
         self.digest = digest_of(model, settings, without=model.head)
 
@@ -115,11 +115,11 @@ class TeacherEncoder:
         seconds: length of the window in seconds; the network itself takes any length.
     """
 
-    name, seconds = TEACHER, TEACHER_SECONDS
+    name = TEACHER
 
     def __init__(self, model: EfficientAT) -> None:
         self.model = model.eval()
-        self.dim = DIM
+        self.dim, self.seconds = DIM, LogMel().sample_count(FRAMES) / RATE
         self.digest = digest_of(model, TEACHER)
 
     @torch.inference_mode()
@@ -167,7 +167,7 @@ def digest_of(model: nn.Module, settings: object, without: str = "\0") -> str:
     return hashlib.sha256(f"{json.dumps(settings, sort_keys=True)} {weights_hash(state)}".encode()).hexdigest()
 
 
-def open_encoder(name: str | Path) -> Encoder:
+def open_encoder(name: str | Path) -> ASTEncoder | TeacherEncoder:
     """Open an encoder.
 
     Args:
