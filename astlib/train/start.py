@@ -17,6 +17,7 @@ from ..errors import InvalidInput
 from ..networks import Network
 from ..recipes import Recipe
 from ..saved import weights_hash
+from ..tagger import Tagger
 
 
 class WeightsSource(TypedDict):
@@ -61,6 +62,8 @@ def build_model(recipe: Recipe, labels: Sequence[str]) -> tuple[Network, Weights
             model = transfer.from_imagenet(state, cfg, recipe.channels, recipe.position)
             return model, {"source": f"imagenet, {source}", "hash": weights_hash(state)}
         start = networks.open_model(recipe.init)
+        if isinstance(start, Tagger):
+            raise InvalidInput(f"{recipe.init} is a head on EfficientAT, of which only heads are trained: astlib head")
         kind = transfer.kind_of(start.cfg)
         if kind != recipe.network:
             raise InvalidInput(f"{recipe.init} is a network of the kind {kind}, the recipe asks for {recipe.network}")
