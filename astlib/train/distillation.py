@@ -193,6 +193,29 @@ def lesson(answers: Answers, targets: Tensor, dim: int) -> Lesson:
     return Lesson(classes, F.pad(directions, (0, dim - directions.shape[1])))
 
 
+def taught_loss(
+    vectors: Tensor, logits: Tensor, targets: Tensor, lesson: Lesson, weight_classes: float, weight_features: float
+) -> Tensor:
+    """Compute the loss of a batch: that of the labels, of the teacher's classes and of the teacher's direction.
+
+    Args:
+        vectors: the student's, `(batch, dim)`.
+        logits: the student's, `(batch, classes)`.
+        targets: `(batch, classes)`, the labels; the two of a mixture count one half each.
+        lesson: what the teacher says of these clips.
+        weight_classes: of the cross-entropy with the teacher's classes.
+        weight_features: of one minus the cosine of the student's vector and the teacher's direction.
+
+    Returns:
+        `(batch,)`, one number a clip.
+    """
+    targets = targets / targets.sum(dim=1, keepdim=True).clamp(min=1)
+    loss = loss_function(logits, targets, "ce", reduction="none")
+    classes = loss_function(logits, lesson.classes, "ce", reduction="none")
+    features = 1 - F.cosine_similarity(vectors, lesson.directions)
+    return loss + weight_classes * classes + weight_features * features
+
+
 class Student(nn.Module):
     """A network that gives its vector of a clip beside its logits, so that a teacher can correct both.
 
@@ -251,8 +274,6 @@ class TaughtStepper(Stepper):
         with self.accelerator.autocast():
             vectors, logits = self.model(mel, kept)  # (n, dim), (n, classes)
         vectors, logits, clips = vectors.float(), logits.float(), clips.to(self.lesson.classes.device)
-        targets = targets / targets.sum(dim=1, keepdim=True).clamp(min=1)  # a mixture has one half of each label
-        loss = loss_function(logits, targets, "ce", reduction="none")
-        classes = loss_function(logits, self.lesson.classes[clips], "ce", reduction="none")
-        features = 1 - F.cosine_similarity(vectors, self.lesson.directions[clips])
-        return loss + self.recipe.teacher_classes * classes + self.recipe.teacher_features * features
+        found = Lesson(self.lesson.classes[clips], self.lesson.directions[clips])
+        recipe = self.recipe
+        return taught_loss(vectors, logits, targets, found, recipe.teacher_classes, recipe.teacher_features)
