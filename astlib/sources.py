@@ -14,6 +14,10 @@ from .table import Table
 
 MODEL_FILE, TRAIN_FILE, RUN_FILE = "src/models/ast_models.py", "src/traintest.py", "src/run.py"
 LOADER = "src/dataloader.py"
+_NO_TEACHER = dict.fromkeys(
+    ("keep", "teacher", "mixtures", "teacher_classes", "teacher_features"),
+    "not in the original",
+)
 COMMON = {  # the same in all of the paper's recipes
     "model_size": f"{RUN_FILE}:133-135",
     **dict.fromkeys(("fstride", "tstride"), "paper section 2.1: overlap of 6; all scripts: 10"),
@@ -31,6 +35,7 @@ COMMON = {  # the same in all of the paper's recipes
     "network": "paper section 2.1",
     "windows": f"{LOADER}:132-142: the end of a longer clip is cut off",
     **dict.fromkeys(("folds", "group"), "of folders only"),
+    **_NO_TEACHER,
 }
 ESC_SCRIPT, AS_SCRIPT, SC_SCRIPT = (
     f"egs/{path}" for path in ("esc50/run_esc.sh:19-46", "audioset/run.sh:24-63", "speechcommands/run_sc.sh:18-42")
@@ -119,6 +124,7 @@ _PSLA = {
     **dict.fromkeys(("model_size", "fstride", "tstride", "prefix_tokens", "patch", "position"), "of an AST only"),
     **dict.fromkeys(("fold", "seed", "weights"), "ours"),
     **dict.fromkeys(("folds", "group"), "of folders only"),
+    **_NO_TEACHER,
     "fill": "psla: src/dataloaders/audioset_dataset.py: zeros before normalisation",
     "std": "half of the 4.5699 in psla: egs/audioset/run.sh, by which its loader divides once",
     "channels": "ours, as in the AST; in psla the first convolution starts from random weights",

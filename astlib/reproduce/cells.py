@@ -136,6 +136,10 @@ TABLES = {
         PaperTable("tokens", "One class token or two", "ours: the paper has no such row", "tokens/two"),
         PaperTable("normalisation", "Mean and standard deviation of the input", "ours", "normalisation/recipe"),
         PaperTable("learning-rate", "Learning rate", "ours: the paper has no such row", "learning-rate/3e-4"),
+        PaperTable("teacher", "A teacher that has heard AudioSet", "ours: table 7 in small", "teacher/none"),
+        PaperTable(
+            "teacher-overlap", "The same, with overlapping patches", "ours: table 7 in small", "teacher-overlap/none"
+        ),
     )
 }
 """The tables of the paper and those of ours, by name, in the order in which they are shown."""
@@ -243,6 +247,7 @@ PAPER_CELLS: tuple[AnyCell, ...] = (
 # --- the tiny scale: AST-Tiny on ESC-50, all of it within the hour on one large card -----------------------
 
 REFERENCE, NINE_WORDS = RECIPES["esc50-ablation"], RECIPES["speech-commands-tiny"]
+PLAIN, TAUGHT = RECIPES["esc50-tiny"], RECIPES["esc50-taught"]
 THREE_EPOCHS = NINE_WORDS.replace(epochs=3)
 FILL_WORDS = {
     "zero": "0 in the log-mel, as the original",
@@ -294,6 +299,14 @@ TINY_CELLS: tuple[AnyCell, ...] = (
     _tiny("learning-rate/1e-4", "1e-4, the paper's for base", lr=1e-4),
     _tiny("learning-rate/3e-4", "3e-4, the recipe's", lr=3e-4),
     _tiny("learning-rate/1e-3", "1e-3", lr=1e-3),
+    # What the teacher brings is the difference to "labels": mixtures and patch-out are in both.
+    _tiny("teacher/none", "ImageNet, no teacher", "esc50-ast-s", PLAIN, ESC_CHAPTER),
+    _tiny("teacher/labels", "the labels alone, with its mixtures and patch-out", "", TAUGHT, ESC_CHAPTER,
+          teacher_classes=0.0, teacher_features=0.0),
+    _tiny("teacher/mn04", "taught by EfficientAT mn04", "esc50-ast-p", TAUGHT, ESC_CHAPTER),
+    _tiny("teacher-overlap/none", "ImageNet, no teacher, overlap 6", "esc50-ast-s", PLAIN, ESC_CHAPTER, **_stride(10)),
+    _tiny("teacher-overlap/mn04", "taught by EfficientAT mn04, overlap 6", "esc50-ast-p", TAUGHT, ESC_CHAPTER,
+          **_stride(10)),
 )
 # fmt: on
 
