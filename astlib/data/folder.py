@@ -240,7 +240,7 @@ class _Others:
         if not self.suffixes:
             return []
         kinds = ", ".join(sorted(self.suffixes))
-        return [f"{self.suffixes.total()} files are no sound and were left out ({kinds})."]
+        return [f"Files left out because they are no sound: {self.suffixes.total()} ({kinds})."]
 
 
 def _classes(root: Path, folders: list[Path], part: Part | None, others: _Others) -> list[Clip]:

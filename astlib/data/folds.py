@@ -253,8 +253,8 @@ def _unused(clips: Sequence[Clip]) -> list[str]:
     if not 1 < count < len(clips):
         return []
     return [
-        f"The column {column} is not used, and clips of one {column} are both for training and for testing. If they "
-        f"belong together, set group={column}."
+        f"The column {column} is not used, so clips of one {column} are both for training and for testing. If they "
+        f"belong together, keep them together: --group {column}."
     ]
 
 

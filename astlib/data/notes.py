@@ -121,20 +121,20 @@ def sound_notes(dataset: Folder, most: int = LISTENED) -> list[Note]:
     rows = np.unique(np.linspace(0, len(dataset) - 1, min(most, len(dataset))).astype(int)).tolist()
     heard = [(dataset.names[i], found) for i in rows if (found := listen(dataset.sources[i])) is not None]
 
-    def note(kind: Kind, names: Sequence[object], what: str) -> Iterator[Note]:
+    def note(kind: Kind, names: Sequence[object], what: str, advice: str) -> Iterator[Note]:
         if names:
-            yield Note(kind, f"{len(names)} of {len(heard)} clips listened to (such as {names[0]}) {what}.")
+            example = f"{len(names)} of {len(heard)} clips listened to, such as {names[0]}"
+            yield Note(kind, f"{what}: {example}. {advice}.")
 
     return [
-        *note("silent", [name for name, found in heard if found.silent],
-              "are nearly all silence: cut them to the sound, or check the recording"),
-        *note("high", [name for name, found in heard if found.high],
-              "have most of their power above 8 kHz, which is lost at astlib's sample rate of 16 kHz. For ultrasound "
-              "slow the recordings down"),
-        *note("opposite", [name for name, found in heard if found.opposite],
-              "have channels that cancel each other, so that their mean is nearly silent: keep one of the channels"),
-        *note("short", [name for name, found in heard if found.short],
-              "are shorter than 25 ms and are padded with silence"),
+        *note("silent", [name for name, found in heard if found.silent], "Nearly all silence",
+              "Cut them to the sound, or check the recording"),
+        *note("high", [name for name, found in heard if found.high], "Most of the power above 8 kHz",
+              "It is lost at astlib's sample rate of 16 kHz; recordings of ultrasound can be slowed down"),
+        *note("opposite", [name for name, found in heard if found.opposite], "Channels that cancel each other",
+              "astlib takes the mean of the channels, which is nearly silent here: keep one of them"),
+        *note("short", [name for name, found in heard if found.short], "Shorter than 25 ms",
+              "They are padded with silence"),
     ]  # fmt: skip
 
 

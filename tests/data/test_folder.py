@@ -100,7 +100,7 @@ def test_any_suffix_and_nothing_hidden(tmp_path):
     dataset = Folder(root, split="all")
     assert dataset.labels == ["Zwei", "class one"]
     assert dataset.names == ["Zwei/2.wav", "Zwei/ä ♪.wav", *(f"class one/{name}" for name in sorted(names))]
-    assert dataset.report.notes == ["1 files are no sound and were left out (.txt)."]
+    assert dataset.report.notes == ["Files left out because they are no sound: 1 (.txt)."]
     assert dataset.check(progress=False).usable == 1
 
 

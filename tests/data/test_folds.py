@@ -120,7 +120,7 @@ def test_groups_that_are_none(by, message):
 
 def test_a_column_that_looks_like_groups_is_pointed_out():
     (note,) = divide(clips_of(["ab", "ab"]), 5, 0, None).notes
-    assert note.startswith("The column speaker is not used") and note.endswith("set group=speaker.")
+    assert note.startswith("The column speaker is not used") and note.endswith("keep them together: --group speaker.")
     assert not divide(clips_of(["a", "b"]), 5, 0, None).notes, "as many speakers as clips are no groups"
     assert all(plain(name) == name for name in TELLING_COLUMNS)
 

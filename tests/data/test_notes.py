@@ -51,7 +51,7 @@ def test_a_folder_of_bats(tmp_path):
         write(tmp_path / "bat" / f"{i}.wav", 0.3 * np.sin(2 * np.pi * (20_000 + 100 * i) * TIME))
         write(tmp_path / "bird" / f"{i}.wav", TONE[: 10_000 + i])
     (note,) = sound_notes(Folder(tmp_path, split="all"))
-    beginning = "6 of 12 clips listened to (such as bat/0.wav) have most of their power above 8 kHz"
+    beginning = "Most of the power above 8 kHz: 6 of 12 clips listened to, such as bat/0.wav. It is lost"
     assert note.kind == "high" and str(note).startswith(beginning)
     assert [note.kind for note in notes_of(parts("folder", root=tmp_path))] == ["high"]
 
@@ -89,7 +89,7 @@ def test_what_was_read_comes_first(tmp_path):
         write(tmp_path / "ab"[i % 2] / f"{i}.wav", np.zeros(2400))
     (tmp_path / "a" / "who.txt").touch()
     notes = notes_of(parts("folder", root=tmp_path))
-    assert notes[0] == Note("reading", "1 files are no sound and were left out (.txt).")
+    assert notes[0] == Note("reading", "Files left out because they are no sound: 1 (.txt).")
     assert [note.kind for note in notes] == ["reading", "silent"]
 
 
