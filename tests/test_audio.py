@@ -476,10 +476,10 @@ def memory():
 
 
 def test_a_long_recording_is_never_in_memory(tmp_path, memory):
-    """An hour, 120 MB that the disk does not hold. `load` has to hold the sound, a stream does not."""
+    """Half an hour, 60 MB that the disk does not hold. `load` has to hold the sound, a stream does not."""
     path = tmp_path / "night.wav"
     soundfile.write(path, np.zeros(16_000, dtype=np.int16), 16_000)
-    size, header = 120_000_000, path.stat().st_size - 32_000
+    size, header = 60_000_000, path.stat().st_size - 32_000
     with path.open("r+b") as file:
         for position, value in ((4, size + header - 8), (header - 4, size)):
             file.seek(position)
