@@ -27,6 +27,7 @@ import hashlib
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -147,6 +148,7 @@ def few(features: np.ndarray, truth: np.ndarray, folds: np.ndarray) -> dict[str,
     rng = np.random.default_rng(asked["seed"])
     test = np.flatnonzero(folds == asked["test_fold"])
     found: dict[str, list[int]] = {str(n): [] for n in asked["clips_per_class"]}
+    warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%")  # one clip of each class
     for _ in range(asked["draws"]):
         order = rng.permutation(np.flatnonzero(folds != asked["test_fold"]))
         for n in asked["clips_per_class"]:
