@@ -64,18 +64,14 @@ def with_mixtures(parts: Parts, mixtures: int, seed: int) -> Parts:
     """
     train = parts.train
     if not isinstance(train, AudioDataset):
-        raise InvalidInput(
-            "a teacher hears every training clip once, before training: that needs a data set, no stream"
-        )
-    folds = _by_fold(train)
-    mixed = [Mixture(fold, mixtures, (2, 2), seed + k, skew=0.0) for k, fold in enumerate(folds)] if mixtures else []
-    return parts._replace(train=Joined([*folds, *mixed]))
-
-
-def _by_fold(train: AudioDataset) -> list[AudioDataset]:
-    if train.folds is None:
-        return [train]
-    return [train.select(folds=fold) for fold in sorted(set(train.folds))]
+        raise InvalidInput("a teacher hears every training clip before training: it needs a data set, not a stream")
+    folds = {0: train}
+    if train.folds is not None:
+        folds = {fold: train.select(folds=fold) for fold in sorted(set(train.folds))}
+    mixed = [
+        Mixture(clips, mixtures, (2, 2), seed=1000 * seed + fold, skew=0.0) for fold, clips in folds.items() if mixtures
+    ]
+    return parts._replace(train=Joined([*folds.values(), *mixed], train.manifest_hash()))
 
 
 # --- what the teacher hears -----------------------------------------------------------------------------------------
