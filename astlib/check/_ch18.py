@@ -162,6 +162,8 @@ def _batches() -> Sequence[Case]:
     return [Case("a batch of three clips and two mixtures", (vectors, logits, targets, classes, directions, 2.0, 0.5))]
 
 
+_LENGTH = "Squared distances also ask for the length of the vector. Compare directions alone."
+
 EXERCISES: list[Exercise] = [
     Number(
         label="ex-18-entropy",
@@ -203,16 +205,14 @@ EXERCISES: list[Exercise] = [
             Mistake(7600 * 64 / (1600 * 256), "The class tokens are never dropped: 66 of 258, not 64 of 256."),
             Mistake(66 / 258, "That is the cost of one clip. How many more clips are there?"),
             Mistake(1600 * 258 / (7600 * 66), "That is the plain epoch measured in taught ones: turn it round."),
-            Mistake(
-                7600 * 66**2 / (1600 * 258**2), "Squares are for the attention. Linear layers cost the same a token."
-            ),
+            Mistake(7600 * 66**2 / (1600 * 258**2), "Squares are for attention. Linear layers cost the same a token."),
         ],
     ),
     Choice(
         label="ex-18-leak",
         right="C",
         wrong={
-            "A": "The teacher hears these sounds, but no test clip is in them. What does the student get to know of one?",
+            "A": "No test clip is in these sounds. What does the student get to know of one?",
             "B": "Only the labels of the training folds are used in it. Is there another step that sees test clips?",
             "D": "Testing the student on a fold is what the fold is for. Nothing flows back into training.",
         },
@@ -225,21 +225,15 @@ EXERCISES: list[Exercise] = [
         remark="`astlib.train.distillation.taught_loss` does the same.",
         mistakes=[
             Mistake(_mean_of_batch, "You averaged over the batch. Return one number for each clip."),
-            Mistake(
-                _summed_labels, "A mixture has two labels that sum to 2, and so it counts twice. Divide by the sum."
-            ),
+            Mistake(_summed_labels, "A mixture has two labels, and so it counts twice. Divide them by their sum."),
             Mistake(_first_label, "`argmax` keeps one of the two labels of a mixture. Use both, a half each."),
             Mistake(_hardened, "You took the teacher's best class. All that a soft target knows is in the other ones."),
             Mistake(_turned_round, "The two distributions are the wrong way round: the logarithm is of the student's."),
-            Mistake(
-                _softmax_before, "`cross_entropy` takes logits. You gave it probabilities, so softmax is done twice."
-            ),
+            Mistake(_softmax_before, "`cross_entropy` takes logits. Given probabilities, it does the softmax twice."),
             Mistake(_cosine, "This rewards vectors that point the other way. The loss must fall as the cosine rises."),
             Mistake(_minus_dot, "That is a dot product: a long vector wins. Only the direction should count."),
-            Mistake(_squares, "Squared distances also ask for the length of the vector. Compare directions alone."),
-            Mistake(
-                _mean_squares, "Squared distances also ask for the length of the vector. Compare directions alone."
-            ),
+            Mistake(_squares, _LENGTH),
+            Mistake(_mean_squares, _LENGTH),
             Mistake(_no_weights, "The weights alpha and beta are missing."),
             Mistake(_swapped_weights, "alpha and beta are swapped: alpha is for the classes, beta for the directions."),
         ],

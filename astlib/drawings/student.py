@@ -41,8 +41,9 @@ class Plane(NamedTuple):
             `(n, 3)`.
         """
         logits = points @ self.weight.T + self.bias
-        found: Array = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return found / found.sum(axis=1, keepdims=True)
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        found: Array = powers / powers.sum(axis=1, keepdims=True)
+        return found
 
 
 def softened(probabilities: Sequence[Values], temperatures: Sequence[float], names: Sequence[str]) -> list[Figure]:
@@ -63,7 +64,7 @@ def softened(probabilities: Sequence[Values], temperatures: Sequence[float], nam
     pages = [array(page) for page in probabilities]
     if len(pages) != len(temperatures) or any(page.shape != (len(names),) for page in pages):
         raise InvalidInput(f"expected {len(temperatures)} pages of {len(names)} probabilities")
-    figures = []
+    figures: list[Figure] = []
     for page, temperature in zip(pages, temperatures, strict=True):
         fig, ax = figure(2.6)
         ax.bar(range(len(names)), page, color=BLUE, width=0.6)
