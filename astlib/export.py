@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from .decisions import Decision
 from .errors import InvalidInput, MissingPackage
 from .files import write_whole
 from .frontend import Features
@@ -61,7 +62,8 @@ def to_onnx(model: AST, path: str | Path, waveform: bool = False, dtype: torch.d
     The input is "mel" `(batch, input_tdim, input_fdim)`, normalised; or, with the front-end in the file, "waveform"
     `(batch, samples)` at 16 kHz, 400 samples or more: shorter sounds are then padded as in training, longer ones cut.
     The output is "logits" `(batch, label_dim)`. Inputs, outputs and arithmetic are float32. The metadata of the file
-    have the configuration with the labels, as JSON, under "astlib_config".
+    have the configuration with the labels, as JSON, under "astlib_config", and under "astlib_decision" the model's
+    decision, if it has one that is not the default.
 
     Args:
         model: the network; it is left as it is.
@@ -107,7 +109,10 @@ def to_onnx(model: AST, path: str | Path, waveform: bool = False, dtype: torch.d
         node.ClearField("metadata_props")  # the line of which file on this machine each operator came from
     if dtype == torch.float16:
         _store_in_half(proto.graph)
-    onnx.helper.set_model_props(proto, {"astlib_config": json.dumps(asdict(cfg))})
+    properties = {"astlib_config": json.dumps(asdict(cfg))}
+    if model.decision != Decision():
+        properties["astlib_decision"] = json.dumps(asdict(model.decision))
+    onnx.helper.set_model_props(proto, properties)
     return write_whole(path, proto.SerializeToString())
 
 

@@ -7,6 +7,7 @@ import io
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -37,8 +38,41 @@ def save_scores(path: str | Path, logits: Tensor, names: Sequence[str], multi_la
     write_whole(path, content.getbuffer())
 
 
+class SavedScores(NamedTuple):
+    """What a file of scores holds.
+
+    Attributes:
+        logits: `(clips, classes)` float32.
+        names: one per clip.
+        multi_label: True if probabilities are the sigmoid of the logits, False if they are the softmax.
+    """
+
+    logits: Tensor
+    names: list[str]
+    multi_label: bool
+
+
+def load_logits(path: str | Path) -> SavedScores:
+    """Read a file that `save_scores` wrote: a NumPy archive with "logits", "names" and "multi_label".
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its content.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return SavedScores(torch.from_numpy(file["logits"]), file["names"].tolist(), bool(file["multi_label"]))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path} is not a file of scores: {error}") from error
+
+
 def load_scores(path: str | Path) -> tuple[Tensor, list[str]]:
-    """Read a file that `save_scores` wrote.
+    """Read a file that `save_scores` wrote, as probabilities.
 
     Args:
         path: the file.
@@ -49,12 +83,8 @@ def load_scores(path: str | Path) -> tuple[Tensor, list[str]]:
     Raises:
         CheckpointError: the file is missing or damaged.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            logits, names = torch.from_numpy(file["logits"]), file["names"].tolist()
-            return to_probabilities(logits, bool(file["multi_label"])), names
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path} is not a file of scores: {error}") from error
+    saved = load_logits(path)
+    return to_probabilities(saved.logits, saved.multi_label), saved.names
 
 
 def ensemble(paths: Sequence[str | Path]) -> tuple[Tensor, list[str]]:
@@ -117,7 +147,7 @@ def evaluate_scores(scores: Tensor, names: Sequence[str], dataset: AudioDataset)
     Raises:
         InvalidInput: one of the names is no clip of the data set.
     """
-    return metrics.all_metrics(dataset.classes.take(_rows(names, dataset)).dense(), scores)
+    return metrics.all_metrics(dataset.classes.take(rows_of(names, dataset)).dense(), scores)
 
 
 def right_answers(scores: Tensor, names: Sequence[str], dataset: AudioDataset) -> Tensor:
@@ -136,7 +166,7 @@ def right_answers(scores: Tensor, names: Sequence[str], dataset: AudioDataset) -
     Raises:
         InvalidInput: one of the names is no clip of the data set.
     """
-    right, rows = torch.zeros(len(dataset), dtype=torch.bool), _rows(names, dataset)
+    right, rows = torch.zeros(len(dataset), dtype=torch.bool), rows_of(names, dataset)
     right[rows] = scores.argmax(dim=1) == dataset.classes.take(rows).dense().argmax(dim=1)
     return right
 
@@ -175,8 +205,19 @@ def unpack(text: str, clips: int) -> NDArray[np.bool_]:
     return np.unpackbits(packed, count=clips).astype(bool)
 
 
-def _rows(names: Sequence[str], dataset: AudioDataset) -> list[int]:
-    """Numbers of clips in their data set."""
+def rows_of(names: Sequence[str], dataset: AudioDataset) -> list[int]:
+    """Find clips in their data set by name.
+
+    Args:
+        names: of the clips.
+        dataset: has these clips, and possibly others.
+
+    Returns:
+        Their numbers, in the order of the names.
+
+    Raises:
+        InvalidInput: one of the names is no clip of the data set.
+    """
     rows = {str(name): i for i, name in enumerate(dataset.names)}
     if missing := [name for name in names if name not in rows]:
         raise InvalidInput(f"there are scores of {missing[0]!r}, which is no clip of {dataset.name}")

@@ -132,6 +132,8 @@ def _describe(part: AudioDataset, frames: int | None, stats: bool, workers: int)
 def _describe_own(sounds: "Folder", root: str | None, fold: int | None, group: str, folds: int) -> bool:
     """Print the groups, the folds and what to know of sounds of one's own; tell whether anything can be tested."""
     from .. import data
+    from ..own_sounds import plan
+    from ..recipes import RECIPES
 
     if sounds.grouping is not None:
         sizes = sounds.grouping.sizes
@@ -150,6 +152,8 @@ def _describe_own(sounds: "Folder", root: str | None, fold: int | None, group: s
     for note in data.notes_of(parts):
         if note.text not in read:
             typer.echo(f"  ! {note.text}")
+    for choice in plan(RECIPES["own-sounds"], parts).notes:
+        typer.echo(f"  recipe own-sounds: {choice}")
     return True
 
 
