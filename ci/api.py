@@ -43,10 +43,10 @@ CELL = "in-the-library"  # id of the cell that ends a chapter
 # names, such as a new module, is on the last page.
 PAGES = {
     "network": ("audio", "containers", "frontend", "model", "cnn", "networks"),
-    "weights": ("saved", "transfer", "convert", "export", "efficientat"),
+    "weights": ("saved", "transfer", "convert", "export", "efficientat", "tagger"),
     "use": ("predict", "answers", "events", "outputs", "decisions", "calibrate", "explain", "measure", "metrics", "scores", "reports"),
     "find": ("encoders", "embeddings", "search", "few", "labelling"),
-    "recipes": ("recipes", "sources"),
+    "recipes": ("recipes", "own_sounds", "sources"),
     "data": ("data",),
     "train": ("train",),
     "ledger": ("ledger",),

@@ -26,14 +26,14 @@ LAYERS = [
         "notebooks",
     },  # one idea each, on nothing but the layer below
     {"data", "plots", "saved"},
-    {"calibrate", "cnn", "model", "widgets"},
-    {"convert", "efficientat", "explain", "export", "quiz", "scores", "transfer"},
+    {"calibrate", "cnn", "efficientat", "model", "widgets"},
+    {"convert", "explain", "export", "quiz", "scores", "tagger", "transfer"},
     {"networks", "recipes"},  # any network; everything that defines a run
-    {"drawings", "encoders", "measure", "predict", "reports", "sources"},
-    {"answers", "embeddings", "ledger"},
-    {"few", "outputs", "search", "train"},
-    {"labelling", "reproduce"},
-    {"check"},
+    {"drawings", "encoders", "measure", "own_sounds", "predict", "reports", "sources"},
+    {"answers", "ledger"},
+    {"embeddings", "outputs", "train"},
+    {"few", "reproduce", "search"},
+    {"check", "labelling"},
     {"cli"},
 ]
 

@@ -1,8 +1,9 @@
-"""All folds of a data set: one run after the other, so that every clip is tested once, by a network that never heard it.
+"""All folds of a data set, one run after the other: every clip is tested once, by a network that never heard it.
 
 Chapter: notebooks/15_your_own_sounds.ipynb
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +33,6 @@ class FoldRun:
     out: Path
     parts: Parts
     record: Record
-
-    @property
-    def score(self) -> float:
-        """The recipe's metric on the fold; NaN where it is not defined."""
-        value = self.record.metrics[self.record.parameters["metric"]]
-        return float("nan") if value is None else float(value)
 
 
 def fold_numbers(parts: Parts) -> list[int]:
@@ -89,16 +84,16 @@ def fit_folds(
         yield FoldRun(fold, folder, parts, record)
 
 
-def over_folds(runs: Sequence[FoldRun]) -> str:
-    """Say what the runs of several folds have in common: mean and spread of their metric.
+def over_folds(records: Sequence[Record]) -> str:
+    """Say what the runs of several folds come to: mean and spread of the recipe's metric.
 
     Args:
-        runs: one or more.
+        records: of the runs, one or more.
 
     Returns:
         One line.
     """
-    metric, scores = runs[0].record.parameters["metric"], [run.score for run in runs]
+    metric: str = records[0].parameters["metric"]
+    scores = [math.nan if (value := record.metrics[metric]) is None else float(value) for record in records]
     spread = f", standard deviation {stdev(scores):.3f}" if len(scores) > 1 else ""
-    ends = f", {min(scores):.3f} to {max(scores):.3f}"
-    return f"{metric} over {len(scores)} folds: mean {mean(scores):.3f}{spread}{ends}"
+    return f"{metric}, mean of {len(scores)} folds: {mean(scores):.3f}{spread}, {min(scores):.3f} to {max(scores):.3f}"

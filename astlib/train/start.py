@@ -92,6 +92,8 @@ def check_parts(recipe: Recipe, parts: Parts) -> None:
             "balanced sampling draws any clip at any time, and a stream gives them in its own order: "
             "use a local copy, or balanced=False"
         )
+    if recipe.windows and not isinstance(train, AudioDataset):
+        raise InvalidInput("a stream gives the beginning of its clips only: use a local copy, or windows=False")
     if recipe.selection == "validation" and validation is None:
         raise InvalidInput('selection="validation" needs a validation part, and there is none')
     if recipe.loss == "ce" and train.multi_label:
