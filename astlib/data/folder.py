@@ -63,6 +63,7 @@ class Folder(SoundFiles):
 
     Attributes:
         grouping: which clips of the whole folder belong together, or None.
+        group_of: the group of each clip of the whole folder by its name; empty if there are no groups.
 
     Raises:
         DataNotFound: no folder, no class, a class without a clip, or none of the files that the list names.
@@ -88,6 +89,8 @@ class Folder(SoundFiles):
         found = _listed(root) or _in_folders(root)
         clips = found.clips
         self.grouping: Grouping | None = grouping(clips, group)
+        groups = self.grouping.groups if self.grouping else ()
+        self.group_of = {clip.name: name for clip, name in zip(clips, groups, strict=False)}
         division = divide(clips, folds, seed, self.grouping)
         keep = _chosen(root, division.parts, fold, split)
         there = [i for i in keep if clips[i].path.is_file()]

@@ -19,6 +19,7 @@ from .folder import Folder
 Kind = Literal["reading", "one class", "not trained", "not tested", "uneven", "silent", "high", "opposite", "short"]
 
 RARE = 10  # a class with fewer training clips than the largest one divided by this is rare
+FEW = 0.02  # fraction of the clips listened to that is not worth a note
 LISTENED = 100  # clips of a folder that are listened to, spread evenly
 SECONDS = 10.0  # of each of them, from its beginning
 FRAME_SECONDS = 0.025
@@ -122,7 +123,7 @@ def sound_notes(dataset: Folder, most: int = LISTENED) -> list[Note]:
     heard = [(dataset.names[i], found) for i in rows if (found := listen(dataset.sources[i])) is not None]
 
     def note(kind: Kind, names: Sequence[object], what: str, advice: str) -> Iterator[Note]:
-        if names:
+        if len(names) > FEW * len(heard):
             example = f"{len(names)} of {len(heard)} clips listened to, such as {names[0]}"
             yield Note(kind, f"{what}: {example}. {advice}.")
 

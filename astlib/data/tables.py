@@ -348,21 +348,26 @@ class Places:
         self.folder = folder
         above = folder.absolute().parent
         self._bases = [folder / "audio", folder, above / "audio", above]
+        self._seen: dict[Path, dict[str, list[Path]]] = {}
 
     def find(self, name: str, fold: str | None = None) -> Path:
         """Find the file that a list names.
 
         Args:
             name: relative to one of the places, or absolute; or a file name without folder or without suffix that
-                occurs once in the folders of the places.
+                occurs once in the folders of the places. The file may have been converted and have another suffix.
             fold: what the list says of its fold, to choose among folders such as `fold1`.
 
         Returns:
             The path. If there is no such file, the path beside the list.
         """
-        for base in self._bases:
-            if (base / name).is_file():
-                return base / name
+        for path in (base / name for base in self._bases):
+            if path.is_file():
+                return path
+        for path in (base / name for base in self._bases if Path(name).suffix):
+            converted = self._sounds(path.parent).get(path.stem, [])
+            if len(converted) == 1:
+                return converted[0]
         if "/" not in name:
             found = self._index.get(name, [])
             inside = [path for path in found if fold and path.parent.name.lower() in (f"fold{fold}", f"fold_{fold}")]
@@ -386,8 +391,17 @@ class Places:
         folders |= {path.resolve() for path in above.iterdir() if "audio" in path.name.lower() and path.is_dir()}
         index = defaultdict[str, list[Path]](list)
         for folder in sorted(folders):
-            for path in sorted(folder.iterdir()):
-                if path.suffix.lower() in audio.SUFFIXES and not path.name.startswith("."):
+            for stem, paths in self._sounds(folder).items():
+                index[stem] += paths
+                for path in paths:
                     index[path.name].append(path)
-                    index[path.stem].append(path)
         return dict(index)
+
+    def _sounds(self, folder: Path) -> dict[str, list[Path]]:
+        """The sound files in a folder by their names without suffix; a list of thousands reads each folder once."""
+        if folder not in self._seen:
+            self._seen[folder] = defaultdict(list)
+            for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+                if path.suffix.lower() in audio.SUFFIXES and not path.name.startswith("."):
+                    self._seen[folder][path.stem].append(path)
+        return self._seen[folder]

@@ -152,6 +152,13 @@ def test_where_files_are_looked_for(tmp_path):
         assert place is None or found[name].samefile(root / place)
 
 
+def test_files_that_were_converted_keep_their_line(tmp_path):
+    root = put(tmp_path, "a.flac", "sub/b.ogg", "c.wav", "c.flac")
+    path = write(root / "list.csv", "file,label\na.m4a,x\nsub/b.wav,x\nc.m4a,x\n")
+    found = [clip.path for clip in read_list(path).clips]
+    assert found == [root / "a.flac", root / "sub" / "b.ogg", root / "c.m4a"], "c has two successors"
+
+
 def test_a_table_of_something_else_does_not_block_the_folders(tmp_path):
     root = put(tmp_path, "dog/1.wav", "dog/2.wav", "cat/1.wav", "cat/2.wav")
     write(root / "notes.csv", "Tag,Gerät\nMontag,Müllauto\n", "cp1252")
