@@ -18,22 +18,17 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from .data.base import AudioDataset
-from .data.windows import starts
 from .decisions import DEFAULT_THRESHOLD, Decision, NoneScore, known_score
-from .errors import AudioError, InvalidInput
-from .frontend import Features
+from .errors import InvalidInput
 from .metrics import auc
-from .saved import SavedNetwork
 
 Array = NDArray[np.float64]
 COLDEST, HOTTEST = 0.05, 20.0  # temperatures to search between; an answer at the edge says that there is no best one
+LIKELIHOOD_RATIO = 3.84  # 95 % of chi-squared with one degree of freedom
 SCORES: tuple[NoneScore, ...] = tuple(kind for kind in get_args(NoneScore) if kind)
 INVERSE_PENALTY = 0.1  # C of the logistic regression behind the score "background", on standardised logits
 PARTS = 5  # of its cross-validation
-WINDOWS_AT_ONCE = 8
 
 
 class Reliability(NamedTuple):
@@ -106,6 +101,7 @@ class Rejection(NamedTuple):
         false_alarms: fraction of the other sounds that pass.
         kept: fraction of the rightly named known sounds that pass.
         weights: of the classes for "background", else None.
+        intercept: of "background". A decision's score comes without it, and so does `threshold`.
     """
 
     kind: NoneScore
@@ -114,6 +110,7 @@ class Rejection(NamedTuple):
     false_alarms: float
     kept: float
     weights: tuple[float, ...] | None = None
+    intercept: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +121,7 @@ class Calibration:
         decision: for the folder of the model.
         before: the calibration error at temperature 1.
         after: the same at the chosen temperature.
+        best_temperature: the most likely one. The decision has 1 instead if chance explains what it gains.
         log_losses: mean negative log-likelihood before and after.
         thresholds: see `Thresholds`.
         rejections: one for each score that was tried, the best first; empty without sounds of none of the classes.
@@ -132,6 +130,7 @@ class Calibration:
     decision: Decision
     before: CalibrationError
     after: CalibrationError
+    best_temperature: float
     log_losses: tuple[float, float]
     thresholds: Thresholds
     rejections: tuple[Rejection, ...] = ()
@@ -313,6 +312,18 @@ def lower_bound(right: ArrayLike, answers: ArrayLike, confidence: float = 0.9) -
     return np.asarray(np.minimum(fraction, bound.clip(0, 1)))
 
 
+def clips_without_a_mistake(precision: float) -> int:
+    """Count the right answers without a wrong one that it takes to show a precision.
+
+    Args:
+        precision: between 0 and 1.
+
+    Returns:
+        The smallest number whose `lower_bound` reaches the precision.
+    """
+    return next(n for n in range(1, 10**6) if lower_bound(n, n) >= precision)
+
+
 def choose_thresholds(probabilities: Tensor, targets: Tensor, precision: float = 0.9) -> Thresholds:
     """Choose for each class the lowest threshold at which its precision is very likely what is wanted.
 
@@ -442,8 +453,7 @@ def compare_scores(
         area = float(auc(is_known, np.concatenate([inside, outside])[:, None])[0])
         kept = float((inside >= edge)[named].mean())
         alarms = float((outside >= edge).mean())
-        # The weighted sum in a decision comes without the intercept.
-        found.append(Rejection(kind, area, edge - line.intercept, alarms, kept, line.weights))
+        found.append(Rejection(kind, area, edge - line.intercept, alarms, kept, *line))
     return tuple(sorted(found, key=lambda one: -one.kept))
 
 
@@ -454,7 +464,7 @@ def _most_alarms(sounds: int, fraction: float) -> int:
     passing = np.arange(sounds) if sounds else np.zeros(0)
     fine = np.flatnonzero(lower_bound(sounds - passing, max(sounds, 1)) >= 1 - fraction)
     if not len(fine):
-        needed = next(n for n in range(1, 10**6) if lower_bound(n, n) >= 1 - fraction)
+        needed = clips_without_a_mistake(1 - fraction)
         raise InvalidInput(
             f"{sounds} sounds that belong to none of the classes cannot show that at most {fraction:.0%} of such "
             f"sounds pass: give {needed} or more"
@@ -507,7 +517,10 @@ def calibrate(
             "expected logits and targets, both (clips, classes), of at least one clip; found "
             f"{tuple(logits.shape)} and {tuple(targets.shape)}"
         )
-    temperature = fit_temperature(logits, targets, multi_label)
+    best = fit_temperature(logits, targets, multi_label)
+    gain = log_loss(logits, targets, multi_label) - log_loss(logits, targets, multi_label, best)
+    counted = targets.numel() if multi_label else len(targets)
+    temperature = best if 2 * counted * gain > LIKELIHOOD_RATIO else 1.0
     plain, tempered = Decision(), Decision(temperature=temperature)
     errors = [
         calibration_error(*answers_of(decision.probabilities(logits, multi_label), targets, multi_label), seed=seed)
@@ -532,45 +545,8 @@ def calibrate(
         decision=decision,
         before=errors[0],
         after=errors[1],
+        best_temperature=best,
         log_losses=(losses[0], losses[1]),
         thresholds=thresholds,
         rejections=rejections,
     )
-
-
-@torch.inference_mode()
-def outputs(model: SavedNetwork, dataset: AudioDataset, progress: bool = True) -> tuple[Tensor, list[str]]:
-    """Compute the logits of every window of every clip, without asking what the clips are called.
-
-    Args:
-        model: the network, in eval mode.
-        dataset: any sounds; their labels do not matter.
-        progress: show a progress bar.
-
-    Returns:
-        `(windows, classes)` float32 on the CPU, and what is wrong with the clips that could not be used.
-
-    Raises:
-        InvalidInput: no clip could be used.
-    """
-    device = next(model.parameters()).device
-    features = Features(model.cfg).to(device)
-    log_mel, found, problems = features.log_mel, list[Tensor](), list[str]()
-    length = (model.cfg.input_tdim - 1) * log_mel.hop_samples + log_mel.frame_samples
-    for i in tqdm(range(len(dataset)), desc="none of these", unit="clip", leave=False, disable=not progress):
-        try:
-            waveform = dataset.waveform(i)
-        except AudioError as error:
-            problems.append(str(error))
-            continue
-        if log_mel.frame_count(len(waveform)) < 1:
-            problems.append(f"{dataset.names[i]}: shorter than 25 ms")
-            continue
-        begins = [
-            first * log_mel.hop_samples for first in starts(log_mel.frame_count(len(waveform)), model.cfg.input_tdim)
-        ]
-        windows = torch.stack([waveform[begin : begin + length] for begin in begins])
-        found += [model(features(part.to(device))).float().cpu() for part in torch.split(windows, WINDOWS_AT_ONCE)]
-    if not found:
-        raise InvalidInput(f"no clip of {dataset.name} could be used: {'; '.join(problems[:3])}")
-    return torch.cat(found), problems

@@ -9,11 +9,8 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_auc_score
 
 from astlib import calibrate as cal
-from astlib.data import Synthetic
 from astlib.decisions import Decision
 from astlib.errors import InvalidInput
-from astlib.model import AST, ASTConfig
-from astlib.predict import timeline
 
 
 def drawn(clips, scale=1.0, classes=5, seed=0, multi_label=False):
@@ -234,25 +231,26 @@ def test_how_many_others_are_needed_is_said(alarms):
 
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_the_decision_is_what_was_found(multi_label):
-    logits, targets = drawn(2000, 2.0, multi_label=multi_label)
+    logits, targets = drawn(800, 2.0, multi_label=multi_label)
     found = cal.calibrate(logits, targets, multi_label)
-    assert found.decision.temperature == pytest.approx(2, rel=0.1)
+    assert found.decision.temperature == pytest.approx(2, rel=0.15)
     assert found.after.value < found.before.value and found.log_losses[1] < found.log_losses[0]
     assert found.decision.thresholds == found.thresholds.values and found.rejections == ()
     passing = found.decision.passes(found.decision.probabilities(logits, multi_label))
     assert targets[passing].mean() >= 0.9
 
 
+def test_a_temperature_that_gains_no_more_than_chance_is_left_alone():
+    used = []
+    for seed in range(20):
+        logits, targets = drawn(150, seed=seed)  # true probabilities: 1 is right
+        found = cal.calibrate(logits, targets, False)
+        used.append(found.decision.temperature != 1)
+        assert found.best_temperature != 1 and (used[-1] or found.log_losses[0] == found.log_losses[1])
+    assert sum(used) <= 4, "about one in twenty"
+
+
 @pytest.mark.parametrize("shape", [(0, 3), (4,), (4, 2)])
 def test_shapes_that_do_not_belong_together_are_refused(shape):
     with pytest.raises(InvalidInput, match="logits and targets"):
         cal.calibrate(torch.zeros(shape), torch.zeros(4, 3), False)
-
-
-def test_outputs_are_those_of_every_window():
-    cfg = ASTConfig(label_dim=3, model_size="tiny224", fstride=16, tstride=16, input_tdim=64, multi_label=False)
-    model = AST(cfg).eval()
-    sounds = Synthetic(fold=1, split="test").select(rows=[0, 1])
-    found, problems = cal.outputs(model, sounds, progress=False)
-    expected = [timeline(model, sounds.waveform(i))[1] for i in range(2)]
-    assert not problems and torch.allclose(found.softmax(dim=1), torch.cat(expected), atol=1e-5)

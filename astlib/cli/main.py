@@ -7,11 +7,15 @@ Chapter: book/how_to_run.md
 """
 
 import io
+import os
 import sys
+import warnings
+from typing import TextIO
 
 import typer
 
 from ..errors import AstlibError, Interrupted
+from .calibrating import calibrate
 from .data import data_app
 from .exporting import export
 from .ledger import reproduce, results
@@ -26,10 +30,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Audio Spectrogram Transformer.",
 )
-for command in (predict, train, recipes, evaluate, export, reproduce, results):
+for command in (predict, train, recipes, evaluate, calibrate, export, reproduce, results):
     app.command()(command)
 app.add_typer(data_app, name="data")
 ISSUES = "https://github.com/ast-book/ast-book/issues"
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    line: int,
+    file: TextIO | None = None,
+    source: str | None = None,
+) -> None:
+    """Show a warning to a person, without the line of code that it comes from."""
+    print(f"careful: {message}", file=file or sys.stderr)
 
 
 def main() -> None:
@@ -42,10 +58,12 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # on Windows they may lack the letters of a file's name
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    warnings.showwarning = _show_warning
     try:
         app()
     except Interrupted as stopped:
-        print(f"\nastlib: {stopped}", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":  # all processes of a run stop together
+            print(f"\nastlib: {stopped}", file=sys.stderr)
         raise SystemExit(130) from None
     except (AstlibError, OSError) as error:
         print(f"astlib: {error}", file=sys.stderr)
