@@ -113,6 +113,7 @@ def test_cli_predict_says_when(model, tmp_path):
     found = json.loads(runner.invoke(app, [*words, "--json"]).stdout)
     assert len(found["windows"]) == len(starts(498, 128)) and found["windows"][0]["begin_s"] == 0
     assert all(len(window["classes"]) == 1 for window in found["windows"])
+    assert found["windows"][-1]["end_s"] <= found["seconds"] == 5
     text = runner.invoke(app, words).stdout.splitlines()
     assert len(text) == 2 + len(found["windows"]) and text[2].split()[:4] == ["0.00", "to", "1.29", "s"]
 
