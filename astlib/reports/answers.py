@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.base import AudioDataset
+from ..data.folder import Folder
 from ..data.report import Problem
 from ..decisions import Decision
 from ..errors import InvalidInput
@@ -94,7 +95,7 @@ def answers(
     if multi_label:
         given = decision.passes(scores).cpu().numpy()
     files = [test.sources[i] for i in rows]
-    groups = getattr(test, "groups", None)
+    group_of = test.group_of if isinstance(test, Folder) else {}
     return Answers(
         labels=tuple(test.labels),
         names=tuple(names),
@@ -104,7 +105,7 @@ def answers(
         multi_label=multi_label,
         thresholds=(decision.thresholds or (0.5,) * len(test.labels)) if multi_label else None,
         refused=np.zeros(len(names), bool) if refused is None else refused.cpu().numpy(),
-        groups=None if groups is None else tuple(str(groups[i]) for i in rows),
+        groups=tuple(group_of[name] for name in names) if group_of else None,
         files=tuple(map(os.fspath, files)) if all(isinstance(file, str | os.PathLike) for file in files) else None,
         **more,
     )
