@@ -200,6 +200,7 @@ def test_a_folder_is_checked_by_its_path_with_folds_groups_and_notes(own):
         ] in lines
         assert ["owl", "1", "0", "0", "0", "0", "0", "1"] in lines and ["door", "0", *"22222", "10"] in lines
         assert "! No clip for testing has the label owl" in text
+        assert "recipe own-sounds: clips: median 1.0 s, 95 % up to 1.5 s: input_tdim=160" in text
     status, text = run("data", "check", own, "--group", "/([0-9])", "--folds", 3, "--fold", 2)
     assert status == 0 and "groups by /([0-9]): 10, the largest: 0 3" in text and "fold 1" not in text
     result = runner.invoke(app, ["data", "check", str(own), "--data", str(own)])
@@ -262,7 +263,7 @@ def test_check_of_audioset_counts_what_has_vanished(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["check", "imagenet"], "no data set 'imagenet'. Known: synthetic, esc50"),
+        (["check", "imagenet"], "neither a data set nor a folder imagenet. Data sets: synthetic, esc50"),
         (["check", "esc50"], "ESC-50 is not on this machine"),
         (["check", "speech-commands"], "Speech Commands is not on this machine"),
         (["check", "audioset-balanced"], "AudioSet is not on this machine"),
