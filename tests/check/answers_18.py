@@ -77,7 +77,7 @@ WRONG = {
         (4.75 * (66 / 258) ** 2, "Squares"),
         (1 / (4.75 * 66 / 258), "turn it round"),
     ],
-    "ex-18-leak": [("A", "no test clip"), ("B", "training folds"), ("D", "flows back")],
+    "ex-18-leak": [("A", "No test clip"), ("B", "training folds"), ("D", "flows back")],
     "ex-18-loss": [
         (labels_not_halved, "counts twice"),
         (one_number, "one number for each clip"),
