@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..data import Parts
     from ..ledger import Record
     from ..recipes import Recipe
-    from ..train import Options
+    from ..train.options import Options
 
 
 def train(
@@ -59,7 +59,7 @@ def train(
     """
     from .. import paths
     from ..ledger import table
-    from ..train import Options
+    from ..train.options import Options
 
     if record and paths.checkout() is None:
         raise InvalidInput("--record writes into results/ of a checkout, and this astlib is an installed one")
@@ -90,7 +90,7 @@ def _job(name: str, changes: dict[str, object], data: str | None, group: str, fo
     """Put the recipe together, look at the user's own sounds, and say what was found and chosen."""
     from ..data import DATASETS, parts
     from ..recipes import recipe as named
-    from ..train import fold_numbers
+    from ..train.folds import fold_numbers
 
     if changes.get("fold") == "all":  # --set fold=all
         folds, changes = "all", {key: value for key, value in changes.items() if key != "fold"}
@@ -142,7 +142,8 @@ def _numbers(text: str, there: Sequence[int]) -> list[int]:
 def _carry_out(job: _Job, out: Path, resume: bool, options: "Options") -> list[tuple[Path, "Record"]]:
     """Do the run or the runs; return the folder and the record of each. Sounds of one's own get a report."""
     from ..reports import answers_of_run, pool, report, report_run, summary, write_report
-    from ..train import fit, fit_folds, over_folds
+    from ..train import fit
+    from ..train.folds import fit_folds, over_folds
 
     if job.folds:
         done, answers = [], []

@@ -5,18 +5,8 @@ Chapter: notebooks/07_the_training_loop.ipynb
 
 from . import normalisation as normalisation
 from .fit import fit
-from .folds import FoldRun, fit_folds, fold_numbers, over_folds
 from .loop import Training
 from .options import Options
 from .start import build_model
 
-__all__ = [
-    "FoldRun",
-    "Options",
-    "Training",
-    "build_model",
-    "fit",
-    "fit_folds",
-    "fold_numbers",
-    "over_folds",
-]
+__all__ = ["Options", "Training", "build_model", "fit"]
