@@ -72,7 +72,7 @@ def data_source(name: str) -> DataSource:
         InvalidInput: an unknown name; the message lists the known ones.
     """
     if name not in DATASETS:
-        raise InvalidInput(f"no data set {name!r}. Known: {', '.join(DATASETS)}")
+        raise InvalidInput(f"no data set {name!r}. Known: {', '.join(DATASETS)}; or the path of a folder that exists")
     return DATASETS[name]
 
 

@@ -263,7 +263,8 @@ def test_check_of_audioset_counts_what_has_vanished(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["check", "imagenet"], "neither a data set nor a folder imagenet. Data sets: synthetic, esc50"),
+        (["check", "imagenet"], "no data set 'imagenet'. Known: synthetic, esc50"),
+        (["check", "imagenet"], "or the path of a folder that exists"),
         (["check", "esc50"], "ESC-50 is not on this machine"),
         (["check", "speech-commands"], "Speech Commands is not on this machine"),
         (["check", "audioset-balanced"], "AudioSet is not on this machine"),
