@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import astlib
 from astlib import audio
 from astlib.data import ESC50, Synthetic
+from astlib.decisions import Decision
 from astlib.export import to_onnx
 from astlib.frontend import Features
 from astlib.predict import predict
@@ -54,6 +55,8 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module", params=[TWO, ONE], ids=["two tokens", "one token"])
 def from_mel(request, folder):
     model = shaken(request.param)
+    if request.param is TWO:
+        model.decision = Decision(temperature=2.0, none_score="energy", none_threshold=1.5)
     return model, to_onnx(model, folder / f"mel-{request.param.prefix_tokens}.onnx")
 
 
@@ -93,8 +96,11 @@ def test_the_file_says_what_it_wants(from_mel):
     (mel,), (logits,) = (found() for found in (session(path).get_inputs, session(path).get_outputs))
     assert (mel.name, mel.shape, mel.type) == ("mel", ["batch", 64, model.cfg.input_fdim], "tensor(float)")
     assert (logits.name, logits.shape, logits.type) == ("logits", ["batch", 6], "tensor(float)")
-    config = json.loads(session(path).get_modelmeta().custom_metadata_map["astlib_config"])
-    assert astlib.ASTConfig(**config) == model.cfg
+    properties = session(path).get_modelmeta().custom_metadata_map
+    assert astlib.ASTConfig(**json.loads(properties["astlib_config"])) == model.cfg
+    decision = Decision(**json.loads(properties.get("astlib_decision", "{}")))
+    assert decision == model.decision
+    assert ("astlib_decision" in properties) == (model.cfg.prefix_tokens == 2)  # a default decision is left out
 
 
 def test_it_is_one_file_with_nothing_of_the_machine_in_it(from_mel):

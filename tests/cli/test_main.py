@@ -339,22 +339,3 @@ def test_runs_that_failed_end_in_one_line(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("astlib.reproduce.run_missing", lambda *_: 2)
     assert main(monkeypatch, "reproduce", "learning-rate", "--scale", "try") == 2
     assert "2 runs failed" in capsys.readouterr().err
-
-
-def test_evaluate_warns_of_a_model_that_has_heard_the_clips(monkeypatch, own_sounds, tmp_path):
-    out = runner.invoke(app, train_words(own_sounds, tmp_path, "fold=1"))
-    assert out.exit_code == 0, out.output
-    words = [
-        "evaluate",
-        "--data",
-        "folder",
-        "--root",
-        str(own_sounds),
-        "--model",
-        str(tmp_path / "model"),
-        "--fold",
-        "2",
-    ]
-    result = runner.invoke(app, words)
-    assert result.exit_code == 0 and "was trained on fold 2; fold 1 is what it never heard" in result.stderr
-    assert "on fold 2 of folder, " in result.stdout and "accuracy " in result.stdout
