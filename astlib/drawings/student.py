@@ -71,7 +71,7 @@ def softened(probabilities: Sequence[Values], temperatures: Sequence[float], nam
         for place, value in enumerate(page):
             ax.text(place, value + 0.02, f"{value:.3f}", ha="center", fontsize=11.5)
         ax.set_xticks(range(len(names)), names)
-        entropy = -(page * np.log(page.clip(1e-12))).sum()
+        entropy = abs((page * np.log(page.clip(1e-12))).sum())
         ax.set(ylim=(0, 1.12), ylabel="probability", title=f"T = {temperature:g}, entropy {entropy:.2f} nats")
         figures.append(fig)
     return figures

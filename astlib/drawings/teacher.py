@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from .. import paths
+from ..errors import NotFound
 from ..plots import BLUE, GRID, INK, LINES, ORANGE, VERMILION, Values, figure, mel
 
 Array = NDArray[np.float64]
@@ -77,8 +78,14 @@ def study() -> Study:
 
     Returns:
         Its content.
+
+    Raises:
+        NotFound: the file is not there.
     """
-    content = json.loads((paths.results() / "probe.json").read_text(encoding="utf-8"))
+    path = paths.results() / "probe.json"
+    if not path.is_file():
+        raise NotFound(f"{path} is not there; ci/probe.py makes it")
+    content = json.loads(path.read_text(encoding="utf-8"))
     rows = {}
     for row in content["rows"]:
         clips, of_first = np.array(row["clips"]), row["clips"][0]
