@@ -121,7 +121,7 @@ class Summary:
         unchanged: how many were there already.
         windows: windows that were embedded now.
         seconds: of sound in these files.
-        failed: why files cannot be used, by their path.
+        failed: why files cannot be used, by their path; also those of which this was known.
         gone: files that were embedded earlier and are not in the folder any more. Their windows stay.
     """
 
@@ -212,7 +212,7 @@ class Embeddings:
         """
         return Window(self.files[self.file_of[row]], float(self.begin_s[row]), float(self.end_s[row]))
 
-    def vectors(self, rows: NDArray[np.intp] | None = None) -> Floats:
+    def vectors(self, rows: Sequence[int] | NDArray[np.intp] | None = None) -> Floats:
         """Read vectors.
 
         Args:
@@ -372,8 +372,9 @@ def embed(
     with locked(out), contextlib.closing(_Writer(out, plan, names)) as writer, asked_to_stop() as asked:
         known = {name: writer.known(base, name) for name in names}
         waiting = [name for name in names if not known[name].is_finished]
-        summary = Summary(len(names), unchanged=len(names) - len(waiting), gone=sorted(set(writer.files) - set(names)))
-        summary.failed = {name: part.error for name, part in known.items() if part.error}
+        failed = {name: part.error for name, part in known.items() if part.error}
+        unchanged, gone = len(names) - len(waiting) - len(failed), sorted(set(writer.files) - set(names))
+        summary = Summary(len(names), unchanged=unchanged, failed=failed, gone=gone)
         lengths = {name: _duration(base / name) for name in waiting}
         with tqdm(total=round(sum(lengths.values())), desc="embedding", unit="s", disable=not progress) as bar:
             for name in waiting:

@@ -20,9 +20,9 @@ from .efficientat import NAME as TEACHER
 from .errors import InvalidInput
 from .frontend import Features, LogMel
 from .model import AST
-from .networks import open_model
+from .networks import Network, open_model
 from .saved import weights_hash
-from .tagger import FRAMES
+from .tagger import FRAMES, Tagger
 
 RATE = 16_000  # Hz of every waveform here
 SHORTEST = 400  # samples: 25 ms, one frame
@@ -184,7 +184,24 @@ def open_encoder(name: str | Path) -> ASTEncoder | TeacherEncoder:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if str(name) == TEACHER:
         return TeacherEncoder(load_efficientat().to(device))
-    model = open_model(name)
+    return encoder_of(open_model(name).to(device), str(name))
+
+
+def encoder_of(model: Network, name: str) -> ASTEncoder | TeacherEncoder:
+    """Take what is below the head of a network as an encoder.
+
+    Args:
+        model: the network.
+        name: what to call it.
+
+    Returns:
+        The encoder.
+
+    Raises:
+        InvalidInput: it is a network that has no vector for a window.
+    """
+    if isinstance(model, Tagger):
+        return TeacherEncoder(model.tagger)
     if not isinstance(model, AST):
         raise InvalidInput(f"{name} is a {type(model).__name__}; expected an AST, whose class tokens are the vector")
-    return ASTEncoder(model.to(device), str(name))
+    return ASTEncoder(model, name)

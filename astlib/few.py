@@ -15,18 +15,20 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from torch import nn
 
 from .calibrate import choose_thresholds
-from .decisions import Decision
+from .decisions import DEFAULT_THRESHOLD, Decision
 from .embeddings import Embeddings, Floats
-from .encoders import ASTEncoder, TeacherEncoder, open_encoder
+from .encoders import ASTEncoder, TeacherEncoder, encoder_of, open_encoder
 from .errors import InvalidInput
+from .events import Event, Merging, merge
 from .metrics import wilson
 from .model import AST
+from .predict import names_of
 from .tagger import Tagger, TaggerConfig
 
 How = Literal["random", "uncertain", "margin", "likely"]
@@ -164,8 +166,7 @@ def choose(vectors: Floats, classes: Ints, n: int, how: How = "margin", seed: in
     Raises:
         InvalidInput: an unknown way, or labels of fewer than two classes (except for "random").
     """
-    if how not in get_args(How):
-        raise InvalidInput(f"how must be one of {', '.join(get_args(How))}; found {how!r}")
+    how = how_named(how)
     open_ones = np.flatnonzero(classes == UNKNOWN)
     n = min(n, len(open_ones))
     if how == "random":
@@ -175,6 +176,25 @@ def choose(vectors: Floats, classes: Ints, n: int, how: How = "margin", seed: in
     answers = probabilities(head, vectors[open_ones])  # (open, classes)
     best = np.argsort(-interest(answers, how, target), kind="stable")[: WIDER * n]
     return open_ones[best[unlike(vectors[open_ones[best]], n)]]
+
+
+def how_named(text: str) -> How:
+    """Check the name of a way to choose.
+
+    Args:
+        text: the name.
+
+    Returns:
+        The same.
+
+    Raises:
+        InvalidInput: there is no such way.
+    """
+    known: tuple[How, ...] = get_args(How)
+    for name in known:
+        if name == text:
+            return name
+    raise InvalidInput(f"how must be one of {', '.join(known)}; found {text!r}")
 
 
 def interest(answers: Floats, how: How, target: int = 0) -> Floats:
@@ -255,9 +275,7 @@ class Trained:
     notes: tuple[str, ...]
 
 
-def train_head(
-    vectors: Floats, names: Sequence[str], groups: Sequence[int] | Ints, precision: float | None = None
-) -> Trained:
+def train_head(vectors: Floats, names: Sequence[str], groups: ArrayLike, precision: float | None = None) -> Trained:
     """Train a head on labelled windows, and test it by cross-validation.
 
     Args:
@@ -352,3 +370,38 @@ def with_head(encoder: ASTEncoder | TeacherEncoder, trained: Trained) -> AST | T
     network.mlp_head = trained.head
     network.decision = trained.decision
     return network.cpu().eval()
+
+
+@torch.inference_mode()
+def calls(model: AST | Tagger, embeddings: Embeddings, merging: Merging | None = None) -> list[Event]:
+    """Find all events in recordings that were embedded before, without listening again: only the head is applied.
+
+    Args:
+        model: a network with the encoder that made the vectors, as `save_head` saves it.
+        embeddings: the windows.
+        merging: how windows become events; None for `Merging()`.
+
+    Returns:
+        The events of all classes but "background", by file and time: what reaches the thresholds of `model.decision`,
+        or 0.5 if it has none.
+
+    Raises:
+        InvalidInput: the vectors are those of another encoder.
+    """
+    if encoder_of(model, "").digest != embeddings.plan.digest:
+        made_by = embeddings.plan.encoder
+        raise InvalidInput(f"{embeddings.folder} was made by {made_by}, and this model has another encoder")
+    decision, names = model.decision, names_of(model)
+    wanted = [c for c, name in enumerate(names) if name != BACKGROUND]
+    thresholds = decision.thresholds or [DEFAULT_THRESHOLD] * len(names)
+    found: list[Event] = []
+    for number, file in enumerate(embeddings.files):
+        rows = np.flatnonzero(embeddings.file_of == number)
+        rows = rows[np.argsort(embeddings.begin_s[rows], kind="stable")]
+        logits = model.mlp_head.cpu()(torch.from_numpy(embeddings.vectors(rows)))  # (windows, classes)
+        answers = decision.probabilities(logits, model.cfg.multi_label)[:, wanted]
+        spans = torch.from_numpy(np.stack([embeddings.begin_s[rows], embeddings.end_s[rows]], axis=1).astype(float))
+        heard = ~decision.is_none(logits)
+        labels, limits = [names[c] for c in wanted], [thresholds[c] for c in wanted]
+        found += merge(file, spans, answers, labels, limits, merging, heard)
+    return found

@@ -24,6 +24,7 @@ from .errors import InvalidInput
 
 BLOCK_ROWS = 2048  # compared at a time: they stay in the cache of the processor
 MANY = 16  # times as many rows as hits wanted are sorted at first
+SLACK = 1.1  # a file that is a tenth longer than a window is still one example: its middle
 SMALLEST = 1e-12  # length of a vector that is as good as zero
 
 
@@ -76,7 +77,7 @@ def read_example(encoder: Encoder, text: str | Path) -> Example:
         path, at = Path(found[1]), float(found[2])
     waveform = audio.load(path)
     seconds, length = len(waveform) / RATE, round(encoder.seconds * RATE)
-    if at is None and len(waveform) > length:
+    if at is None and len(waveform) > SLACK * length:
         raise InvalidInput(
             f"{path} lasts {seconds:.1f} s, and {encoder.name} hears {encoder.seconds:.1f} s at a time. Say around "
             f"which second the sound is: {path}@{seconds / 2:.1f}"

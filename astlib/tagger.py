@@ -67,8 +67,13 @@ class Tagger(SavedNetwork):
         self._below = (tagger or load_efficientat(),)  # in a tuple it is no part of the state dict
         self.mlp_head = nn.Sequential(nn.LayerNorm(DIM), nn.Linear(DIM, cfg.label_dim))
 
+    @property
+    def tagger(self) -> EfficientAT:
+        """The network below the head."""
+        return self._below[0]
+
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
-        self._below[0]._apply(fn)  # type: ignore[no-untyped-call] # as torch has it; the tagger follows to the device
+        self.tagger._apply(fn)  # type: ignore[no-untyped-call] # as torch has it; the tagger follows to the device
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call] # as torch has it
         return self
 
@@ -85,7 +90,7 @@ class Tagger(SavedNetwork):
         Returns:
             `(batch, 384)`.
         """
-        return self._below[0].embed(waveforms.float())
+        return self.tagger.embed(waveforms.float())
 
     def forward(self, waveforms: Tensor) -> Tensor:
         """Compute the logits of every class.

@@ -18,6 +18,7 @@ from ..errors import AstlibError, Interrupted
 from .calibrating import calibrate
 from .data import data_app
 from .exporting import export
+from .finding import embed, find, head, label
 from .ledger import reproduce, results
 from .listening import predict
 from .measuring import evaluate
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Audio Spectrogram Transformer.",
 )
-for command in (predict, train, recipes, evaluate, calibrate, export, reproduce, results):
+for command in (predict, train, recipes, evaluate, calibrate, embed, find, label, head, export, reproduce, results):
     app.command()(command)
 app.add_typer(data_app, name="data")
 ISSUES = "https://github.com/ast-book/ast-book/issues"
@@ -40,9 +41,9 @@ def _show_warning(
     message: Warning | str,
     category: type[Warning],
     filename: str,
-    line: int,
+    lineno: int,
     file: TextIO | None = None,
-    source: str | None = None,
+    line: str | None = None,
 ) -> None:
     """Show a warning to a person, without the line of code that it comes from."""
     print(f"careful: {message}", file=file or sys.stderr)
