@@ -16,7 +16,12 @@ from .targets import Targets
 
 
 class Place(NamedTuple):
-    """Where a clip is: the number of its data set, and its number there."""
+    """Where a clip is.
+
+    Attributes:
+        part: number of its data set.
+        row: its number there.
+    """
 
     part: int
     row: int

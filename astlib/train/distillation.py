@@ -27,19 +27,23 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from accelerate import Accelerator
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..data import AudioDataset, Mixture, Parts
+from ..data import AudioDataset, AudioStream, Mixture, Parts
 from ..data.joined import Joined
 from ..efficientat import CLASSES, DIM, WEIGHTS_HASH, Answers, EfficientAT, load_efficientat
 from ..errors import AudioError, InvalidInput
 from ..files import write_whole
+from ..frontend import Features, SoundConfig
 from ..measure import loss_function
 from ..model import AST
+from ..networks import Network
 from ..paths import cache
 from ..recipes import Recipe
+from .options import Options
 from .steps import Stepper
 
 HEARD_AT_ONCE = 32  # clips of the same length
@@ -273,3 +277,46 @@ class TaughtStepper(Stepper):
         found = Lesson(self.lesson.classes[clips], self.lesson.directions[clips])
         recipe = self.recipe
         return taught_loss(vectors, logits, targets, found, recipe.teacher_classes, recipe.teacher_features)
+
+
+# --- with a teacher or without --------------------------------------------------------------------------------------
+
+
+def learner(recipe: Recipe, network: Network) -> nn.Module:
+    """Choose what is trained: the network, or with a teacher a `Student`, whose vectors are corrected too.
+
+    Args:
+        recipe: the run.
+        network: its network.
+
+    Returns:
+        The module whose outputs enter the loss.
+    """
+    return Student(network) if recipe.teacher and isinstance(network, AST) else network
+
+
+def stepper_of(
+    recipe: Recipe,
+    train: AudioDataset | AudioStream,
+    prepared: nn.Module,
+    cfg: SoundConfig,
+    accelerator: Accelerator,
+    options: Options,
+) -> Stepper:
+    """Build what makes the steps of a run, with a teacher or without.
+
+    Args:
+        recipe: the run.
+        train: its training part.
+        prepared: what `learner` chose, as Accelerate prepared it.
+        cfg: the configuration of the network.
+        accelerator: knows the device and this process's place among the others.
+        options: how the run is carried out.
+
+    Returns:
+        A `TaughtStepper` if there is a teacher, else a `Stepper`.
+    """
+    features = Features(cfg).to(accelerator.device)
+    if isinstance(train, Joined) and recipe.teacher:
+        return TaughtStepper(recipe, train, prepared, features, accelerator, options.micro_batch, options.workers)
+    return Stepper(recipe, train, prepared, features, accelerator, options.micro_batch, options.workers)

@@ -29,19 +29,17 @@ from ..data.registry import Parts
 from ..devices import asked_to_stop
 from ..errors import Diverged, Interrupted, TrainingStopped
 from ..files import write_json, write_whole
-from ..frontend import Features
 from ..ledger import provenance
 from ..ledger.record import Epoch, Record, finite, seal
 from ..measure import Evaluation, evaluate
-from ..model import AST
 from ..networks import Network, open_model
 from ..recipes import Recipe
 from ..scores import evaluate_ensemble, pack, right_answers, save_scores
 from . import checkpoint
-from .distillation import Student, TaughtStepper
+from .distillation import learner, stepper_of
 from .folder import RunFolder
 from .options import Options
-from .steps import Step, Stepper
+from .steps import Step
 from .unusable import Unusable
 
 AfterStep = Callable[["Training"], None]
@@ -106,14 +104,9 @@ class Training:
             betas=recipe.betas,
             weight_decay=recipe.weight_decay,  # added to the gradient, as in the original: Adam, not AdamW
         )
-        trained = Student(model) if recipe.teacher and isinstance(model, AST) else model
-        self.prepared, self.optimizer = accelerator.prepare(trained, optimizer)
+        self.prepared, self.optimizer = accelerator.prepare(learner(recipe, model), optimizer)
         self.model = model  # on the device by now
-        features = Features(self.model.cfg).to(self.device)
-        kind = TaughtStepper if recipe.teacher else Stepper
-        self.stepper = kind(
-            recipe, parts.train, self.prepared, features, accelerator, options.micro_batch, options.workers
-        )
+        self.stepper = stepper_of(recipe, parts.train, self.prepared, model.cfg, accelerator, options)
         self.unusable = Unusable(parts, out, options.require, accelerator)
         self.epoch, self.step, self.loss, self.seconds = 1, 0, 0.0, 0.0
         if self.device.type == "cuda":
