@@ -60,7 +60,12 @@ class Request:
 
 
 class Named(NamedTuple):
-    """A class and its probability."""
+    """A class and how probable it is.
+
+    Attributes:
+        label: name of the class.
+        probability: 0 to 1.
+    """
 
     label: str
     probability: float

@@ -4,7 +4,7 @@ A network answers for overlapping windows of some seconds. Windows in a row that
 event of that class. Events can be written for a spreadsheet (CSV), a script (JSON lines), Audacity (a label track) and
 Raven (a selection table).
 
-Chapter: notebooks/19_a_thousand_hours.ipynb
+Chapter: notebooks/15_your_own_sounds.ipynb
 """
 
 import csv
