@@ -14,19 +14,23 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-import matplotlib
 import numpy as np
 import torch
-from cycler import cycler
-from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, to_rgba
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import InvalidInput
+from .errors import InvalidInput, MissingPackage
 from .frontend import LOW_HZ, hz_to_mel
+
+try:
+    import matplotlib
+    from cycler import cycler
+    from matplotlib.axes import Axes
+    from matplotlib.colors import LinearSegmentedColormap, to_rgba
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+    from matplotlib.ticker import MaxNLocator
+except ImportError as error:
+    raise MissingPackage('figures are drawn by matplotlib: pip install "astlib[book]"') from error
 
 # Okabe and Ito's palette: distinct for every common kind of colour vision. Yellow is not among the colours of lines,
 # because it can hardly be seen on a light card.

@@ -327,8 +327,9 @@ def find_vit(name: str) -> Path | None:
         return Path(name) if Path(name).is_file() else None
     for folder in weight_folders():
         for stem in VIT_NAMES.get(name, (name,)) if folder.is_dir() else ():
-            # The plain name, then ImageNet-1k, then timm's tags; never another training (dino, in21k) of such a name.
-            for pattern in (f"{stem}.safetensors", f"{stem}_in1k.safetensors", f"{stem}.*.safetensors"):
+            # The plain name, then timm's tags that end in ImageNet-1k ("augreg_in21k_ft_in1k" too). Another training of
+            # such a name (dino, in21k) is found by its whole name only.
+            for pattern in (f"{stem}.safetensors", f"{stem}_in1k.safetensors", f"{stem}.*in1k.safetensors"):
                 for path in sorted(path for path in folder.iterdir() if path.match(pattern)):
                     return path
     return None

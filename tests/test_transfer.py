@@ -384,6 +384,14 @@ def test_the_papers_weights_come_first(folders):
     assert transfer.find_vit("tiny224") == distilled
 
 
+def test_another_training_of_a_name_is_found_by_its_whole_name_only(folders):
+    others = [write(folders["chosen"], f"vit_tiny_patch16_224.{tag}.safetensors") for tag in ("augreg_in21k", "dino")]
+    assert transfer.find_vit("tiny224") is None and transfer.find_vit("vit_tiny_patch16_224") is None
+    assert transfer.find_vit("vit_tiny_patch16_224.dino") == others[1]
+    tuned = write(folders["chosen"], "vit_tiny_patch16_224.augreg_in21k_ft_in1k.safetensors")
+    assert transfer.find_vit("tiny224") == tuned == transfer.find_vit("vit_tiny_patch16_224")
+
+
 def test_weights_by_file(folders, tmp_path):
     path = write(tmp_path, "mine.safetensors")
     assert transfer.load_vit(path)["name"].item() == len("mine.safetensors")

@@ -2,9 +2,11 @@
 
 import base64
 import html
+import importlib
 import io
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from astlib import LogMel, plots, widgets
 from astlib.data import DATASETS
+from astlib.errors import MissingPackage
 from astlib.frontend import mel_filters
 
 MEL = torch.randn(60, 128, generator=torch.Generator().manual_seed(0)) * 4 - 7
@@ -33,6 +36,13 @@ FIGURES = {
         torch.randn(1600), MEL, 16, torch.randn(13, 26, 8), torch.randn(1, 8), torch.randn(1, 5)
     ),
 }
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "astlib.plots")
+    with pytest.raises(MissingPackage, match=r'pip install "astlib\[book\]"'):
+        importlib.import_module("astlib.plots")
 
 
 @pytest.mark.parametrize("name", FIGURES)
