@@ -10,13 +10,16 @@ Chapters: notebooks/04_the_whole_ast.ipynb and notebooks/17_out_into_the_world.i
 
 import re
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from .decisions import Decision
 from .errors import InvalidInput, MissingPackage, NotFound
 from .files import whole_folder
 from .model import AST, MLP_RATIO, SIZES, ASTConfig, token_grid
@@ -60,6 +63,20 @@ _IN_MEMORY = [  # (in memory since transformers 5, in files)
     (r"\.mlp\.fc1\.", ".intermediate.dense."),
     (r"\.mlp\.fc2\.", ".output.dense."),
 ]
+
+# Of transformers' ASTConfig: what must be a whole number, up to which, and what astlib's AST has in one way only.
+_HF_WHOLE_NUMBERS = (
+    "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "patch_size", "frequency_stride",
+    "time_stride", "max_length", "num_mel_bins",
+)  # fmt: skip
+_HF_LARGEST = 100_000
+_HF_CHOICES: dict[str, tuple[Any, ...]] = {
+    "hidden_act": ("gelu",),
+    "qkv_bias": (True,),
+    "problem_type": (None, "single_label_classification", "multi_label_classification"),
+}
+AUDIOSET_CLASSES = 527
+SAMPLE_RATE = 16_000  # Hz, of astlib's front-end
 
 
 def _transformers() -> Any:
@@ -227,7 +244,8 @@ def feature_extractor(cfg: ASTConfig) -> "ASTFeatureExtractor":
 def save_huggingface(model: AST, folder: str | Path) -> Path:
     """Write a folder that transformers' audio-classification pipeline loads.
 
-    It holds the network and the front-end: `config.json`, `model.safetensors` (float32), `preprocessor_config.json`.
+    It holds the network and the front-end: `config.json`, `model.safetensors` (float32), `preprocessor_config.json`;
+    and `decision.json`, which transformers does not read, if the model has a decision.
 
     Args:
         model: an AST with two prefix tokens and square patches.
@@ -245,6 +263,8 @@ def save_huggingface(model: AST, folder: str | Path) -> Path:
     with whole_folder(folder) as unfinished:
         for part in parts:
             part.save_pretrained(unfinished)
+        if model.decision != Decision():
+            model.decision.save(unfinished)
     return Path(folder)
 
 
@@ -254,6 +274,10 @@ def from_huggingface(path_or_model: "str | Path | ASTForAudioClassification") ->
     Mean and std come from its configuration if `to_huggingface` made it, otherwise from the `preprocessor_config.json`
     of the folder. Without either they are AudioSet's, as in transformers itself.
 
+    Whether several classes may be present at once is its `problem_type`. Where that is not set, transformers' pipeline
+    takes softmax, and so does astlib; except for AudioSet's 527 classes, whose published checkpoint leaves it unset and
+    was trained with sigmoid.
+
     Args:
         path_or_model: a folder, a hub name ("MIT/ast-finetuned-audioset-10-10-0.4593"), or a model in memory.
 
@@ -261,53 +285,121 @@ def from_huggingface(path_or_model: "str | Path | ASTForAudioClassification") ->
         The same network in eval mode.
 
     Raises:
-        InvalidInput: it does not have one of the known sizes, or its parameters are not those of an AST.
+        InvalidInput: it is not an AST, a file is damaged, weights are missing, or its configuration has a value that
+            astlib's AST does not have: another size, activation or problem.
         MissingPackage: transformers is not installed.
         OSError: there is no such folder, and the hub does not have it or cannot be reached.
     """
-    transformers = _transformers()
-    is_saved = isinstance(path_or_model, str | Path)
-    network: Any = path_or_model  # Any: the type of a configuration's fields differs between versions of transformers
-    if is_saved:
-        network = transformers.ASTForAudioClassification.from_pretrained(path_or_model)
-    theirs, constants = network.config, {}
-    if hasattr(theirs, "mean") and hasattr(theirs, "std"):
-        constants = {"mean": theirs.mean, "std": theirs.std}
-    elif is_saved:
-        try:
-            extractor = transformers.ASTFeatureExtractor.from_pretrained(path_or_model)
-            constants = {"mean": extractor.mean, "std": extractor.std}
-        except OSError as error:
-            warnings.warn(f"{path_or_model} has no front-end ({error}): mean and std are AudioSet's", stacklevel=2)
-    shape = (theirs.hidden_size, theirs.num_attention_heads, theirs.num_hidden_layers)
-    size = {value: name for name, value in SIZES.items()}.get(shape)  # base224 and base384 have one shape: base384
-    if size is None:
-        raise InvalidInput(f"astlib knows the widths, heads and layers {sorted(set(SIZES.values()))}; found {shape}")
-    cfg = ASTConfig(
-        label_dim=theirs.num_labels,
-        fstride=theirs.frequency_stride,
-        tstride=theirs.time_stride,
-        input_fdim=theirs.num_mel_bins,
-        input_tdim=theirs.max_length,
-        model_size=size,
-        patch=(theirs.patch_size, theirs.patch_size),
-        layer_norm_eps=theirs.layer_norm_eps,
-        multi_label=theirs.problem_type != "single_label_classification",
-        labels=tuple(theirs.id2label[i] for i in range(theirs.num_labels)),
-        **constants,
-    )
+    if isinstance(path_or_model, str | Path):
+        cfg, network = _open_huggingface(str(path_or_model))
+    else:
+        network = path_or_model
+        cfg = _from_their_config(network.config.to_dict(), "the configuration")
     model = AST(cfg)
     model.load_state_dict(state_from_huggingface(network.state_dict()))
     return model.eval()
 
 
+def _open_huggingface(name: str) -> tuple[ASTConfig, "ASTForAudioClassification"]:
+    """Read a folder or a hub name. The configuration is checked before it decides how much memory is taken."""
+    transformers = _transformers()
+    try:
+        values = transformers.PretrainedConfig.get_config_dict(name)[0]
+        front_end = {} if "mean" in values and "std" in values else _front_end(name)
+        cfg = _from_their_config({**transformers.ASTConfig().to_dict(), **front_end, **values}, name)
+        network, report = transformers.ASTForAudioClassification.from_pretrained(name, output_loading_info=True)
+    except (OSError, InvalidInput):
+        raise
+    except Exception as error:  # transformers, its validation and safetensors each have exceptions of their own
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise InvalidInput(f"{name} cannot be opened as a Hugging Face AST ({why:.300})") from error
+    if missing := sorted(report["missing_keys"]):
+        raise InvalidInput(
+            f"{name} has no weights for {_some(missing)}: transformers would draw them at random. "
+            "An AST with a trained head has all of them"
+        )
+    return cfg, network
+
+
+def _front_end(name: str) -> dict[str, Any]:
+    """The constants of the front-end that is saved beside a network; none, with a warning, if there is no front-end."""
+    try:
+        extractor = _transformers().ASTFeatureExtractor.from_pretrained(name)
+    except OSError as error:
+        warnings.warn(f"{name} has no front-end ({error}): mean and std are AudioSet's", stacklevel=4)
+        return {}
+    if extractor.sampling_rate != SAMPLE_RATE:
+        raise InvalidInput(f"{name} hears sound at {extractor.sampling_rate} Hz; astlib's front-end has {SAMPLE_RATE}")
+    if not extractor.do_normalize:
+        return {"mean": 0.0, "std": 0.5}  # (mel - mean) / (2 * std) is then the log-mel itself
+    return {"mean": extractor.mean, "std": extractor.std}
+
+
+def _from_their_config(values: Mapping[str, Any], name: str) -> ASTConfig:
+    """The configuration of the same network here; `values` are those of transformers' ASTConfig."""
+    if values["model_type"] != "audio-spectrogram-transformer":
+        raise InvalidInput(f"{name} is no AST: its model_type is {values['model_type']!r:.60}")
+    for key in _HF_WHOLE_NUMBERS:
+        if type(values[key]) is not int or not 1 <= values[key] <= _HF_LARGEST:
+            raise InvalidInput(
+                f"{name}: {key} must be a whole number from 1 to {_HF_LARGEST}; found {values[key]!r:.40}"
+            )
+    for key, known in _HF_CHOICES.items():
+        if values[key] not in known:
+            choices = " or ".join(str(choice) for choice in known)
+            raise InvalidInput(f"{name}: astlib's AST has {key} {choices}; found {values[key]!r:.60}")
+    dim, heads, depth = (values[key] for key in ("hidden_size", "num_attention_heads", "num_hidden_layers"))
+    size = {shape: name for name, shape in SIZES.items()}.get((dim, heads, depth))  # base224 and base384 have one shape
+    if size is None or values["intermediate_size"] != MLP_RATIO * dim:
+        found = f"{(dim, heads, depth)} with an MLP of {values['intermediate_size']}"
+        raise InvalidInput(
+            f"astlib knows the widths, heads and layers {sorted(set(SIZES.values()))} with an MLP of {MLP_RATIO} times "
+            f"the width; found {found}"
+        )
+    labels = _labels(values, name)
+    several = values["problem_type"] == "multi_label_classification"
+    try:
+        return ASTConfig(
+            label_dim=len(labels),
+            fstride=values["frequency_stride"],
+            tstride=values["time_stride"],
+            input_fdim=values["num_mel_bins"],
+            input_tdim=values["max_length"],
+            model_size=size,
+            patch=(values["patch_size"], values["patch_size"]),
+            layer_norm_eps=values["layer_norm_eps"],
+            multi_label=several or (values["problem_type"] is None and len(labels) == AUDIOSET_CLASSES),
+            labels=labels,
+            **{key: values[key] for key in ("mean", "std") if key in values},
+        )
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{name}: {error}") from error
+
+
+def _labels(values: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """The names of the classes, which transformers keeps by number."""
+    names, count = values.get("id2label"), values.get("num_labels")
+    if isinstance(count, int) and 1 <= count <= _HF_LARGEST and not (isinstance(names, dict) and len(names) == count):
+        return tuple(f"LABEL_{i}" for i in range(count))  # a file without names
+    try:
+        by_number = {int(number): label for number, label in names.items()}  # JSON has texts for numbers
+        labels = tuple(by_number[i] for i in range(len(by_number)))
+    except (AttributeError, TypeError, ValueError, KeyError):
+        labels = ()
+    if not labels or not all(isinstance(label, str) for label in labels):
+        raise InvalidInput(f"{name}: id2label must name each class, by its number from 0; found {names!r:.60}")
+    return labels
+
+
 def load_original(path: str | Path, cfg: ASTConfig | None = None) -> AST:
     """Load a checkpoint of the original repository, without its two unused ImageNet heads.
 
-    The file, saved from DataParallel, is read with `weights_only=True`: nothing in it is executed.
+    The file is read with `weights_only=True`: nothing in it is executed. The parameters may be all that it holds, as in
+    the original's files, or one of several entries (`model`, `state_dict`) beside an epoch, a metric or an optimizer;
+    and there may be something in front of their names (`module.` of DataParallel, `model.` of Lightning).
 
     Args:
-        path: a `.pth` file.
+        path: a `.pth`, `.pt` or `.ckpt` file.
         cfg: the configuration. None takes that of the released model with the same number of patches (strides of 10 to
             16 on AudioSet's 128 x 1024, or Speech Commands'), with the number of classes of the file.
 
@@ -321,39 +413,93 @@ def load_original(path: str | Path, cfg: ASTConfig | None = None) -> AST:
     path = Path(path)
     if not path.is_file():
         raise NotFound(f"no checkpoint at {path}")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, UnpicklingError) as error:  # cut short, no checkpoint, or with code inside
-        raise InvalidInput(
-            f"{path} cannot be read as a checkpoint: the download may be incomplete, or it holds more than tensors "
-            f"({type(error).__name__})"
-        ) from error
-    if not isinstance(state, dict):
-        raise InvalidInput(f"{path} is not a checkpoint of the original AST: it holds a {type(state).__name__}")
-    state = {key.removeprefix("module.").removeprefix("v."): value for key, value in state.items()}
-    state = {key: value for key, value in state.items() if not key.startswith(("head.", "head_dist."))}
-    if not {"cls_token", "dist_token", "pos_embed", "mlp_head.1.weight"} <= set(state):
-        raise InvalidInput(f"{path} is not a checkpoint of the original AST: it has {', '.join(list(state)[:4])} …")
-    label_dim, dim = state["mlp_head.1.weight"].shape
+    state = _parameters(path)
     patches = state["pos_embed"].shape[1] - 2
-    if cfg is None:
-        size = {width: name for name, (width, *_) in SIZES.items()}.get(dim)  # 768 is base384
-        if size is None:
-            raise InvalidInput(
-                f"{path} has tokens of width {dim}; astlib knows {sorted({w for w, *_ in SIZES.values()})}"
-            )
-        cfg = ASTConfig(label_dim=label_dim, model_size=size, **RELEASED_GRIDS.get(patches, {}))
-    model = AST(cfg)
-    if model.pos_embed.shape[1] != state["pos_embed"].shape[1]:
-        f, t = token_grid(cfg)
+    cfg = cfg or _released_config(path, state, patches)
+    f, t = token_grid(cfg)
+    if f * t != patches:
         raise InvalidInput(
             f"{path} has {patches} patch tokens, the configuration {f * t}: give the strides and frames it was trained "
             "with, then change the grid with astlib.transfer.adapt"
         )
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
+    with torch.device("meta"):  # shapes without memory
+        expected = {key: value.shape for key, value in AST(cfg).state_dict().items()}
+    found = {key: value.shape for key, value in state.items()}
+    if wrong := sorted({key for key, _ in expected.items() ^ found.items()}):
         raise InvalidInput(
-            f"{path} does not fit a {model.cfg.model_size} AST of {model.cfg.label_dim} classes: {error}"
-        ) from error
+            f"{path} does not fit a {cfg.model_size} AST of {cfg.label_dim} classes: missing, left over or of another "
+            f"shape are {_some(wrong)}"
+        )
+    model = AST(cfg)
+    model.load_state_dict(state)
     return model.eval()
+
+
+def _released_config(path: Path, state: Mapping[str, Tensor], patches: int) -> ASTConfig:
+    """The configuration of the released model with as many patches, for the classes of the file."""
+    label_dim, dim = state["mlp_head.1.weight"].shape
+    size = {width: name for name, (width, *_) in SIZES.items()}.get(dim)  # 768 is base384
+    if size is None:
+        raise InvalidInput(f"{path} has tokens of width {dim}; astlib knows {sorted({w for w, *_ in SIZES.values()})}")
+    return ASTConfig(label_dim=label_dim, model_size=size, **RELEASED_GRIDS.get(patches, {}))
+
+
+def _parameters(path: Path) -> dict[str, Tensor]:
+    """The parameters of the AST in a checkpoint, by their names in astlib; anything else in the file is left."""
+    try:
+        content = _load(path)
+    except Exception as error:  # cut short, no checkpoint, with code inside: a damaged pickle can raise anything
+        raise InvalidInput(
+            f"{path} cannot be read as a checkpoint: the download may be incomplete, or it holds more than tensors and "
+            f"numbers ({type(error).__name__}). If you trust where it comes from, save its state_dict in a file alone"
+        ) from error
+    if not isinstance(content, Mapping):
+        raise InvalidInput(f"{path} is not a checkpoint of the original AST: it holds a {type(content).__name__}")
+    states = [_named(entry) for entry in (content, *content.values()) if isinstance(entry, Mapping)]
+    state = next((state for state in states if "cls_token" in state), {})
+    if any(key.startswith(("mask_embed", "cpredlayer", "gpredlayer")) for key in state):
+        raise InvalidInput(
+            f"{path} is a checkpoint of SSAST (Gong et al. 2022), pretrained without labels: it has no head for "
+            "classes, and its fine-tuning averages all tokens, which astlib's AST does not do"
+        )
+    if "cls_token" in state and "mlp_head.1.weight" not in state:
+        raise InvalidInput(
+            f"{path} has no mlp_head: this is a ViT or the body of an AST. astlib.transfer.from_vit builds an AST from "
+            "a ViT of timm"
+        )
+    shapes = {"cls_token": 3, "dist_token": 3, "pos_embed": 3, "mlp_head.1.weight": 2}
+    if not all(isinstance(state.get(key), Tensor) and state[key].ndim == ndim for key, ndim in shapes.items()):
+        raise InvalidInput(f"{path} is not a checkpoint of the original AST: it has {_some(list(state or content))}")
+    if odd := [key for key, value in state.items() if not (isinstance(value, Tensor) and value.is_floating_point())]:
+        raise InvalidInput(f"{path} has something else than weights in {_some(odd)}")
+    if sum(value.numel() * value.element_size() for value in state.values()) > path.stat().st_size:
+        raise InvalidInput(f"{path} is damaged: its tensors claim to be larger than the file")
+    return state
+
+
+def _named(entry: Mapping[Any, Any]) -> dict[str, Any]:
+    """A dictionary of parameters without what stands in front of their names, and without the dead ImageNet heads.
+
+    Such as `module.v.cls_token`, of DataParallel: the encoder is `v`, the head is beside it (`module.mlp_head.0.bias`).
+    """
+    keys = [key for key in entry if isinstance(key, str)]
+    front = next((key.removesuffix("cls_token").removesuffix("v.") for key in keys if key.endswith("cls_token")), "")
+    names = {key.removeprefix(front).removeprefix("v."): key for key in keys if key.startswith(front)}
+    return {name: entry[key] for name, key in names.items() if not name.startswith(("head.", "head_dist."))}
+
+
+def _load(path: Path) -> Any:
+    """Read a checkpoint without executing anything; numbers of NumPy, such as a best accuracy, may be in it."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError:
+        scalar = np.float64(0).__reduce__()[0]  # the function that makes them; NumPy 1 and 2 have two names for it
+        names = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+        kinds = [type(np.dtype(code)) for code in np.typecodes["AllInteger"] + np.typecodes["Float"] + "?"]
+        with torch.serialization.safe_globals([*names, np.dtype, *kinds]):  # torch 2.4 and 2.5 cannot
+            return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _some(names: Sequence[object], most: int = 4) -> str:
+    """The first of many names, each of them cut, for a message."""
+    return ", ".join(f"{name!s:.60}" for name in names[:most]) + (" …" if len(names) > most else "")

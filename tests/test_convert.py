@@ -1,9 +1,14 @@
 """The other formats of the same network: Hugging Face's port both ways, and the original's checkpoints."""
 
 import json
+import re
+import zipfile
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import ASTConfig as HFConfig
 from transformers import ASTFeatureExtractor, ASTForAudioClassification, pipeline
@@ -11,12 +16,14 @@ from transformers import ASTFeatureExtractor, ASTForAudioClassification, pipelin
 import astlib
 from astlib import audio, convert
 from astlib.data import ESC50, Synthetic
+from astlib.errors import InvalidInput
 from astlib.networks import open_model
 from astlib.predict import predict
 from astlib.recipes import RECIPES
 from astlib.train import build_model
 
 TINY = astlib.ASTConfig(label_dim=6, fstride=16, tstride=16, input_fdim=48, input_tdim=64, model_size="tiny224")
+TINY_SHAPE = {"hidden_size": 192, "num_attention_heads": 3, "intermediate_size": 768, "max_length": 64}
 SETTINGS = [  # size, stride, mels, frames: few frames keep the base networks quick
     ("tiny224", 16, 128, 128), ("tiny224", 10, 128, 100), ("base384", 16, 48, 64), ("base384", 10, 36, 56),
 ]  # fmt: skip
@@ -29,6 +36,7 @@ def hugging_face(cfg):
         hidden_size=cfg.dim, num_attention_heads=cfg.heads, intermediate_size=4 * cfg.dim,
         frequency_stride=cfg.fstride, time_stride=cfg.tstride, num_mel_bins=cfg.input_fdim,
         max_length=cfg.input_tdim, num_labels=cfg.label_dim, layer_norm_eps=cfg.layer_norm_eps,
+        problem_type="multi_label_classification",
     )  # fmt: skip
     return shake(ASTForAudioClassification(config)).eval()
 
@@ -182,9 +190,8 @@ def test_oblong_patches_are_refused():
     ({"num_attention_heads": 6}, r"found \(192, 6, 12\)"),
 ])  # fmt: skip
 def test_another_shape_is_refused(changes, message):
-    config = {"hidden_size": 192, "num_attention_heads": 3, "intermediate_size": 768, "max_length": 64}
     with torch.device("meta"):
-        theirs = ASTForAudioClassification(HFConfig(**{**config, **changes}))
+        theirs = ASTForAudioClassification(HFConfig(**{**TINY_SHAPE, **changes}))
     with pytest.raises(ValueError, match=message):
         convert.from_huggingface(theirs)
 
@@ -282,6 +289,94 @@ def test_a_list_is_no_checkpoint(tmp_path):
     torch.save([1, 2, 3], tmp_path / "list.pth")
     with pytest.raises(ValueError, match="list.pth"):
         convert.load_original(tmp_path / "list.pth")
+
+
+WRAPPERS = {
+    "bare": lambda state: {key.removeprefix("module."): value for key, value in state.items()},
+    "training loop": lambda state: {"epoch": 3, "optimizer": {"lr": 0.1}, "model": state, "model_ema": {}},
+    "numbers of NumPy": lambda state: {
+        "best": np.float64(0.9), "map": np.float32(0.4), "epoch": np.int64(7), "done": np.bool_(True), "model": state,
+    },
+    "Lightning": lambda state: {
+        "state_dict": {
+            "loss.weight": torch.ones(3), **{key.replace("module.", "model."): value for key, value in state.items()}
+        },
+        "pytorch-lightning_version": "2.4.0",
+    },
+    "compiled in a wrapper": lambda state: {
+        "net": {key.replace("module.", "_orig_mod.net."): value for key, value in state.items()}
+    },
+}  # fmt: skip
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
+def test_a_checkpoint_of_ones_own_loop_is_found_inside_its_file(original, tmp_path, wrap):
+    if wrap is WRAPPERS["numbers of NumPy"] and not hasattr(torch.serialization, "safe_globals"):
+        pytest.skip("torch 2.4 refuses NumPy's numbers")
+    model, path = original
+    torch.save(wrap(torch.load(path, weights_only=True)), tmp_path / "own.ckpt")
+    loaded = convert.load_original(tmp_path / "own.ckpt", TINY)
+    assert torch.equal(loaded(noise(TINY)), model(noise(TINY)))
+
+
+def test_numbers_of_numpy_1_are_read_by_numpy_2(tmp_path):
+    if not hasattr(torch.serialization, "safe_globals"):
+        pytest.skip("torch 2.4 refuses NumPy's numbers")
+    torch.save({"best": np.float64(0.5)}, tmp_path / "new.pth")
+    with zipfile.ZipFile(tmp_path / "new.pth") as new, zipfile.ZipFile(tmp_path / "old.pth", "w") as old:
+        for name in new.namelist():
+            old.writestr(name, re.sub(rb"numpy\._?core\.", b"numpy.core.", new.read(name)))
+    for name in ("new.pth", "old.pth"):
+        with pytest.raises(ValueError, match="not a checkpoint of the original AST: it has best"):
+            convert.load_original(tmp_path / name)
+
+
+def changed(state, **changes):
+    new = {**state, **{f"module.{key.replace('__', '.')}": value for key, value in changes.items()}}
+    return {key: value for key, value in new.items() if value is not None}
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda s: changed(s, mask_embed=torch.zeros(1, 1, 192), mlp_head__1__weight=None), "is a checkpoint of SSAST"),
+    (lambda s: changed(s, mlp_head__1__weight=None), "has no mlp_head: this is a ViT"),
+    (lambda s: changed(s, v__dist_token=None), "not a checkpoint of the original AST: it has"),
+    (lambda s: changed(s, v__pos_embed=torch.zeros(14)), "not a checkpoint of the original AST: it has"),
+    (lambda s: changed(s, v__pos_embed="text"), "not a checkpoint of the original AST: it has"),
+    (lambda s: changed(s, v__norm__bias="text"), "something else than weights in norm.bias"),
+    (lambda s: changed(s, v__norm__bias=torch.zeros(192, dtype=torch.int64)), "something else than weights in norm"),
+    (lambda s: changed(s, v__norm__bias=torch.zeros(7)), "does not fit a tiny224 AST of 6 classes.*norm.bias$"),
+    (lambda s: changed(s, v__norm__bias=None), "does not fit .*norm.bias$"),
+    (lambda s: changed(s, v__blocks__12__norm1__bias=torch.zeros(192)), "does not fit .*blocks.12.norm1.bias$"),
+    (lambda s: changed(s, mlp_head__1__weight=torch.zeros(1).expand(10**8, 192)), "claim to be larger than the file"),
+    (lambda s: {f"layer{i}.{'x' * 10_000}": torch.zeros(1) for i in range(1000)}, "it has layer0"),
+    (lambda s: dict(enumerate(s.values())), "it has 0, 1, 2, 3 …"),
+    (lambda s: {}, "it has $"),
+], ids=lambda value: value if isinstance(value, str) else "")  # fmt: skip
+def test_what_a_checkpoint_lacks_is_said_in_a_line(original, tmp_path, change, message):
+    torch.save(change(torch.load(original[1], weights_only=True)), tmp_path / "odd.pth")
+    with pytest.raises(ValueError, match=message) as refused:
+        convert.load_original(tmp_path / "odd.pth", TINY)
+    assert len(str(refused.value)) < len(str(tmp_path)) + 400
+
+
+@pytest.fixture(scope="module")
+def small_checkpoint(tmp_path_factory):
+    path = tmp_path_factory.mktemp("small") / "a.pth"
+    torch.save({"model": {"cls_token": torch.ones(3), "n": np.float64(1)}, "epoch": 3}, path)
+    return path, path.read_bytes()
+
+
+@given(st.data())
+@settings(max_examples=80, deadline=None)
+def test_a_damaged_checkpoint_never_ends_in_a_traceback(small_checkpoint, data):
+    path, whole = small_checkpoint
+    damaged = bytearray(whole[: data.draw(st.integers(0, len(whole)))])
+    for place in data.draw(st.lists(st.integers(0, max(0, len(damaged) - 1)), max_size=4)) if damaged else ():
+        damaged[place] = data.draw(st.integers(0, 255))
+    path.with_name("b.pth").write_bytes(damaged)
+    with pytest.raises(InvalidInput, match="b.pth"):
+        convert.load_original(path.with_name("b.pth"))
 
 
 def test_nothing_in_a_checkpoint_is_executed(tmp_path):
@@ -403,6 +498,82 @@ def test_a_multi_label_model_gets_sigmoids_in_the_pipeline(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({**config, "problem_type": None}))
     without = scores(tmp_path, waveform)  # the trap of chapter 17
     assert sum(without.values()) == pytest.approx(1, abs=1e-5) and sum(expected.values()) > 1.5
+    again = open_model(tmp_path)
+    assert dict(predict(again, waveform, top=6)) == pytest.approx(without, abs=1e-4), "as the pipeline has it"
+
+
+@pytest.mark.parametrize("classes, problem, several", [
+    (4, None, False), (527, None, True), (527, "single_label_classification", False),
+    (4, "multi_label_classification", True), (4, "single_label_classification", False),
+])  # fmt: skip
+def test_sigmoid_or_softmax_is_what_the_pipeline_takes_but_for_audioset(classes, problem, several):
+    """The published AudioSet checkpoint does not say that it was trained with sigmoid."""
+    config = HFConfig(num_labels=classes, problem_type=problem, **TINY_SHAPE)
+    assert convert.from_huggingface(ASTForAudioClassification(config)).cfg.multi_label is several
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"hidden_act": "relu"}, "has hidden_act gelu; found 'relu'"),
+    ({"qkv_bias": False}, "has qkv_bias True; found False"),
+    ({"problem_type": "regression"}, "has problem_type None or single.*found 'regression'"),
+    ({"num_attention_heads": 0}, "num_attention_heads must be a whole number from 1 to 100000; found 0"),
+    ({"frequency_stride": 0}, "frequency_stride must be a whole number"),
+    ({"hidden_size": "192"}, "hidden_size must be a whole number.*found '192'"),
+    ({"patch_size": [16, 16]}, "patch_size must be a whole number"),
+    ({"max_length": 10**9}, "max_length must be a whole number"),
+    ({"num_hidden_layers": 99_999}, r"found \(192, 3, 99999\)"),
+    ({"intermediate_size": 100}, "with an MLP of 4 times the width; found .* with an MLP of 100"),
+    ({"id2label": ["a", "b"]}, r"id2label must name each class.*found \['a', 'b'\]"),
+    ({"id2label": {"0": "a", "2": "b"}}, "id2label must name each class"),
+    ({"id2label": {"0": "a", "1": None}}, "id2label must name each class"),
+    ({"num_labels": 10**9, "id2label": None}, "id2label must name each class"),
+    ({"layer_norm_eps": "x"}, "layer_norm_eps|not supported between|must be"),
+    ({"mean": "x"}, "mean|must be"),
+    ({"std": 0}, "std above 0"),
+    ({"model_type": "wav2vec2"}, "is no AST: its model_type is 'wav2vec2'"),
+    ({"max_length": 2000}, "cannot be opened as a Hugging Face AST"),
+])  # fmt: skip
+def test_a_hugging_face_folder_that_does_not_fit_is_refused_in_a_line(embedded, tmp_path, change, message):
+    """Before memory is taken, and before transformers draws anything at random."""
+    for name in ("model.safetensors", "preprocessor_config.json"):
+        (tmp_path / name).symlink_to(embedded[1] / name)
+    config = json.loads((embedded[1] / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(InvalidInput, match=message) as refused:
+        open_model(tmp_path)
+    assert len(str(refused.value)) < len(str(tmp_path)) + 450 and "\n" not in str(refused.value)
+
+
+def test_weights_that_are_cut_or_missing_are_refused(embedded, tmp_path):
+    for name in ("config.json", "preprocessor_config.json"):
+        (tmp_path / name).write_bytes((embedded[1] / name).read_bytes())
+    path = tmp_path / "model.safetensors"
+    path.write_bytes((embedded[1] / "model.safetensors").read_bytes()[:-1000])
+    with pytest.raises(InvalidInput, match="cannot be opened as a Hugging Face AST .*Safetensor"):
+        open_model(tmp_path)
+    state = load_file(embedded[1] / "model.safetensors")
+    body = {key: value for key, value in state.items() if not key.startswith("classifier.dense")}
+    save_file(body, path, metadata={"format": "pt"})
+    with pytest.raises(InvalidInput, match="no weights for classifier.dense.bias, classifier.dense.weight:"):
+        open_model(tmp_path)
+
+
+def test_a_front_end_that_hears_otherwise_is_refused_or_followed(embedded, tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).symlink_to(embedded[1] / name)
+    config = json.loads((embedded[1] / "config.json").read_text())
+    (tmp_path / "config.json").unlink()
+    config = {key: value for key, value in config.items() if key not in ("mean", "std")}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    front_end = json.loads((embedded[1] / "preprocessor_config.json").read_text())
+    place = tmp_path / "preprocessor_config.json"
+    place.write_text(json.dumps({**front_end, "sampling_rate": 32_000}))
+    with pytest.raises(InvalidInput, match="hears sound at 32000 Hz; astlib's front-end has 16000"):
+        open_model(tmp_path)
+    place.write_text(json.dumps({**front_end, "do_normalize": False}))
+    waveform = Synthetic(split="test").waveform(3)
+    found, expected = dict(predict(open_model(tmp_path), waveform, top=50)), scores(tmp_path, waveform)
+    assert found == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_saved_folder_is_the_same_model_again_and_holds_nothing_else(embedded):
