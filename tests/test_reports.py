@@ -101,6 +101,7 @@ def test_a_case_by_hand():
         ("a", "b", ["2.wav"]), ("b", "a", ["4.wav"]), ("c", "a", ["5.wav"])]  # fmt: skip
     assert [clip.right for clip in found.rows] == [True, True, False, True, False, False]
     assert found.rows[5].probability == 0.9
+    assert "worst classes            c 0 of 1, b 1 of 2, a 2 of 3" in summary(found)
 
 
 @patch("astlib.reports.compute.DRAWS", 10)
@@ -186,7 +187,8 @@ GOOD = made(np.arange(400) % 2, certain(np.arange(400) % 2, 2), baseline=Baselin
 
 
 def test_a_good_run_on_many_clips_is_not_doubted():
-    assert report(GOOD, "good").warnings == ()
+    found = report(GOOD, "good")
+    assert found.warnings == () and "worst classes" not in summary(found)
 
 
 @pytest.mark.parametrize(

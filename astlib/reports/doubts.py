@@ -81,7 +81,7 @@ def _few_groups(found: Report) -> Iterable[str]:
     ends += "" if len(found.groups) == 1 else percent(found.groups[-1].right.value)
     yield (
         f"all test clips are of {many} ({names}){ends}: the intervals are about more clips of the same, and say "
-        "nothing about new ones. Test on every fold"
+        "nothing about new ones. astlib train --folds all tests on every group"
     )
 
 

@@ -17,8 +17,9 @@ def summary(found: Report) -> str:
     """
     lines = [f"{found.title}: {found.clips:,} clips, {len(found.labels)} classes; 95 % intervals in brackets"]
     lines += [f"  {name:24} {value}" for name, value in results(found)]
-    worst = sorted((row for row in found.classes if row.recall is not None), key=lambda row: row.hits / row.clips)[:3]
-    lines.append("  worst classes            " + ", ".join(f"{r.label} {r.hits} of {r.clips}" for r in worst))
+    worst = sorted((row for row in found.classes if row.hits < row.clips), key=lambda row: row.hits / row.clips)[:3]
+    if worst:
+        lines.append("  worst classes            " + ", ".join(f"{r.label} {r.hits} of {r.clips}" for r in worst))
     return "\n".join([*lines, *(f"careful: {warning}" for warning in found.warnings)])
 
 
