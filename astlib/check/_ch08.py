@@ -187,6 +187,47 @@ def _paired(answer: Callable[..., Any]) -> str | None:
     return problem or _ends(found, np.array(differences))
 
 
+def _gaps(confidence: Array, right: Array, bins: int) -> tuple[Array, Array]:
+    """How many answers each bin holds that has any, and how far their mean probability is above their accuracy."""
+    place = np.ceil(np.asarray(confidence, float) * bins).astype(int).clip(1, bins) - 1
+    there = np.unique(place)
+    answers = np.array([(place == one).sum() for one in there], float)
+    gaps = [confidence[place == one].mean() - right[place == one].mean() for one in there]
+    return answers, np.array(gaps)
+
+
+def _ece(confidence: Array, right: Array, bins: int) -> float:
+    answers, gaps = _gaps(confidence, right, bins)
+    return float((answers * np.abs(gaps)).sum() / answers.sum())
+
+
+def _squared(confidence: Array, right: Array, bins: int) -> float:
+    answers, gaps = _gaps(confidence, right, bins)
+    return float((answers * gaps**2).sum() / answers.sum())
+
+
+def _without_the_last_edge(confidence: Array, right: Array, bins: int) -> float:
+    """The answers with a probability of exactly 1 get lost, but count among all answers."""
+    inside = confidence < 1
+    return _ece(confidence[inside], right[inside], bins) * float(inside.mean())
+
+
+def _from_the_middle(confidence: Array, right: Array, bins: int) -> float:
+    middle = (np.ceil(confidence * bins).clip(1, bins) - 0.5) / bins
+    return _ece(middle, right, bins)
+
+
+def _sure_answers() -> list[Case]:
+    drawn = np.random.default_rng(8)
+    p = drawn.beta(3, 1, 200)
+    some = np.array([1.0, 1.0, 1.0, 0.97, 0.42, 0.41, 0.58, 0.33])
+    return [
+        Case("the four answers of this chapter", (np.array([0.97, 0.91, 0.66, 0.62]), np.array([1.0, 0, 1, 1]), 5)),
+        Case("two hundred answers", (p, (drawn.random(200) < p**2).astype(float), 15)),
+        Case("eight answers, three of them quite sure", (some, np.array([1.0, 0, 1, 1, 0, 1, 0, 0]), 10)),
+    ]
+
+
 EXERCISES: list[Exercise] = [
     Number(
         label="ex-08-swap",
@@ -276,5 +317,55 @@ EXERCISES: list[Exercise] = [
         asks="your function paired_bootstrap(targets, first, second, metric, draws, seed)",
         test=_paired,
         remark="Both models were measured on the same clips, drawn with replacement.",
+    ),
+    Function(
+        label="ex-08-ece",
+        signature="calibration_error(confidence, right, bins)",
+        right=_ece,
+        cases=_sure_answers,
+        remark="Weighted by the answers in each bin, like `calibrate.expected_calibration_error`.",
+        mistakes=[
+            Mistake(
+                lambda confidence, right, bins: np.abs(_gaps(confidence, right, bins)[1]).mean(),
+                "Every bin counts the same in yours. A bin with one answer then weighs as much as one with a hundred.",
+            ),
+            Mistake(
+                lambda confidence, right, bins: np.abs(_gaps(confidence, right, bins)[1]).sum() / bins,
+                "Every bin counts the same in yours, even the empty ones. How many answers does a bin speak for?",
+            ),
+            Mistake(
+                lambda confidence, right, bins: np.abs(_gaps(confidence, right, bins)[1]).max(),
+                "That is the largest gap of any bin (the maximum calibration error).",
+            ),
+            Mistake(
+                lambda confidence, right, bins: abs(confidence.mean() - right.mean()),
+                "Gaps of different signs cancel in yours: too sure here and too unsure there looks perfect. Take the "
+                "size of each bin's gap before you average.",
+            ),
+            Mistake(
+                lambda confidence, right, bins: np.abs(confidence - right).mean(),
+                "You compare each answer with 0 or 1. One answer cannot be 90 % right: average in a bin first.",
+            ),
+            Mistake(
+                lambda confidence, right, bins: len(right) * _ece(confidence, right, bins),
+                "You added up the gaps of all answers. Divide by how many there are.",
+            ),
+            Mistake(
+                _squared,
+                "You squared the gaps. The error is the mean of their sizes.",
+            ),
+            Mistake(
+                _from_the_middle,
+                "You took the middle of a bin for its probability. Take the mean of the probabilities in it.",
+            ),
+            Mistake(
+                _without_the_last_edge,
+                "An answer with a probability of exactly 1 is in none of your bins. The last one has to hold it.",
+            ),
+            Mistake(
+                lambda confidence, right, bins: math.nan,
+                "A bin without answers has no mean, and one nan spoils the sum. Leave empty bins out.",
+            ),
+        ],
     ),
 ]

@@ -135,6 +135,58 @@ def sorted_differences(targets, first, second, metric, draws=1000, seed=0):
     return found[cut], found[-1 - cut]
 
 
+def binned(confidence, right, bins, each=lambda members, right: len(members) * abs(members.mean() - right.mean())):
+    """The sum over bins of what each gives, the upper edge of a bin within it."""
+    total = 0.0
+    for k in range(bins):
+        inside = (confidence > k / bins) & (confidence <= (k + 1) / bins)
+        if inside.any():
+            total += each(confidence[inside], right[inside])
+    return total
+
+
+def ece(confidence, right, bins):
+    return binned(confidence, right, bins) / len(right)
+
+
+def ece_lower_edges(confidence, right, bins):
+    """The lower edge of a bin within it; no probability but 1 stands on an edge."""
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    return sum(abs((confidence - right)[place == k].sum()) for k in range(bins)) / len(right)
+
+
+def ece_same_weights(confidence, right, bins):
+    gaps = []
+    binned(confidence, right, bins, lambda p, hit: gaps.append(abs(p.mean() - hit.mean())) or 0.0)
+    return np.mean(gaps)
+
+
+def ece_open_end(confidence, right, bins):
+    total = 0.0
+    for k in range(bins):
+        inside = (confidence >= k / bins) & (confidence < (k + 1) / bins)
+        if inside.any():
+            total += inside.mean() * abs(confidence[inside].mean() - right[inside].mean())
+    return total
+
+
+def ece_middles(confidence, right, bins):
+    total = 0.0
+    for k in range(bins):
+        inside = (confidence > k / bins) & (confidence <= (k + 1) / bins)
+        if inside.any():
+            total += inside.mean() * abs((k + 0.5) / bins - right[inside].mean())
+    return total
+
+
+def ece_with_empty_bins(confidence, right, bins):
+    with np.errstate(all="ignore"):
+        place = np.ceil(confidence * bins) - 1
+        counts = np.array([(place == k).sum() for k in range(bins)])
+        sums = np.array([abs((confidence - right)[place == k].sum()) for k in range(bins)])
+        return float((counts / len(right) * (sums / counts)).sum())
+
+
 WRONG = {
     "ex-08-swap": [
         (1 - 1 / 2, "sum over the right clips"),
@@ -175,6 +227,30 @@ WRONG = {
         (shuffled_scores, "several clips"),
         (lambda targets, first, second, metric, draws, seed: (0.0, metric(targets, second)), "drew none"),
     ],
+    "ex-08-ece": [
+        (ece_same_weights, "weighs as much as one with a hundred"),
+        (lambda p, right, bins: binned(p, right, bins, lambda p, hit: abs(p.mean() - hit.mean())) / bins, "empty ones"),
+        (lambda p, right, bins: abs(np.mean(p - right)), "cancel"),
+        (lambda p, right, bins: np.mean(np.abs(p - right)), "One answer cannot"),
+        (binned, "Divide by how many"),
+        (
+            lambda p, right, bins: (
+                binned(p, right, bins, lambda p, hit: len(p) * (p.mean() - hit.mean()) ** 2) / len(p)
+            ),
+            "squared",
+        ),
+        (
+            lambda p, right, bins: max(
+                abs(p[np.ceil(p * bins) == k].mean() - right[np.ceil(p * bins) == k].mean())
+                for k in set(np.ceil(p * bins))
+            ),
+            "largest gap",
+        ),
+        (ece_open_end, "exactly 1"),
+        (ece_middles, "middle of a bin"),
+        (ece_with_empty_bins, "Leave empty bins out"),
+        (lambda p, right, bins: np.mean((p - right) ** 2), "expected"),
+    ],
 }
 RIGHT = {
     "ex-08-swap": [(1 - 1 / 2) / 4],
@@ -182,4 +258,5 @@ RIGHT = {
     "ex-08-squash": ["c"],
     "ex-08-ap": [ap_with_ties, ap_by_steps],
     "ex-08-paired": [slipping(), sorted_differences],
+    "ex-08-ece": [ece, ece_lower_edges],
 }
