@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +14,7 @@ from sklearn.metrics import accuracy_score, average_precision_score
 from small_run import LABELS, RECIPE, weights
 
 from astlib.data import Folder, Synthetic, parts
-from astlib.errors import AstlibError, AudioError, CheckpointError, DataIncomplete, InvalidInput
+from astlib.errors import AstlibError, AudioError, CheckpointError, DataIncomplete, FolderInUse, InvalidInput
 from astlib.ledger import audit
 from astlib.measure import evaluate
 from astlib.model import AST
@@ -55,6 +56,30 @@ def test_another_run_in_the_same_folder_is_refused(finished, data):
         fit(RECIPE.replace(lr=1e-5), finished[0], *data, progress=False)
     with pytest.raises(ValueError, match="differ in data"):
         fit(RECIPE, finished[0], data[1], data[1], progress=False)
+
+
+def test_while_a_run_writes_to_its_folder_no_other_does(data, tmp_path):
+    refused = []
+
+    def again(training):
+        if training.step == 1:
+            with pytest.raises(FolderInUse, match=f"process {os.getpid()} on .* has been writing to it since"):
+                fit(RECIPE.replace(epochs=1), tmp_path, *data, progress=False)
+            refused.append(training.epoch)
+
+    run = fit(RECIPE.replace(epochs=1), tmp_path, *data, progress=False, after_step=again)
+    assert refused == [1] and len(run.epochs) == 1
+    assert fit(RECIPE.replace(epochs=1), tmp_path, *data, progress=False) == run
+
+
+def test_what_a_kill_at_the_very_end_left_is_removed_by_the_next_call(finished, data, tmp_path):
+    """After the record was written, and before the last checkpoint was removed."""
+    (tmp_path / "run.json").write_bytes((finished[0] / "run.json").read_bytes())
+    for name in ("checkpoint-003-0000000", ".checkpoint-002-0000000.tmp"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "state.json").write_text("{}")
+    assert fit(RECIPE, tmp_path, *data, progress=False) == finished[1]
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", ".lock"}
 
 
 def test_options_are_given_whole_or_by_name_and_mean_the_same(finished, data):
