@@ -1,24 +1,30 @@
 """astlib: the Audio Spectrogram Transformer (Gong, Chung and Glass, Interspeech 2021), small enough to read.
 
-Each module holds one idea of the book and names the chapter that explains it. Importing astlib needs torch, numpy and
-safetensors; every other dependency is imported by the module that uses it, when it is used.
+Each module holds one idea of the book and names the chapter that explains it. Modules, and the names that astlib has
+from two of them, are loaded at their first use, so that `astlib --help` need not wait for torch.
 
 Chapter: book/how_to_run.md
 """
 
 import importlib
 import pkgutil
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from .frontend import Features, LogMel
-from .model import AST, ASTConfig, token_grid
+if TYPE_CHECKING:
+    from .frontend import Features, LogMel
+    from .model import AST, ASTConfig, token_grid
 
 __version__ = "0.1.0"
 __all__ = ["AST", "ASTConfig", "Features", "LogMel", "__version__", "token_grid"]
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Load a module at its first use, so that `import astlib` stays as quick as `import torch`."""
+_HOME = {"AST": "model", "ASTConfig": "model", "token_grid": "model", "Features": "frontend", "LogMel": "frontend"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a module, or one of the names above, at its first use."""
+    if name in _HOME:
+        return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
     if name in _modules():
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module 'astlib' has no attribute {name!r}")

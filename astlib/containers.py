@@ -76,25 +76,52 @@ class Spliced(io.RawIOBase):
         self.head, self.file, self.begin, self.position = head, file, begin, 0
 
     def readable(self) -> bool:
-        """Say that it can be read from."""
+        """Say that it can be read from.
+
+        Returns:
+            True.
+        """
         return True
 
     def seekable(self) -> bool:
-        """Say that it can be moved in."""
+        """Say that it can be moved in.
+
+        Returns:
+            True.
+        """
         return True
 
     def tell(self) -> int:
-        """Return the position in bytes."""
+        """Tell the position.
+
+        Returns:
+            It, in bytes from the beginning.
+        """
         return self.position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a position, as every file does."""
+        """Move to a position, as every file does.
+
+        Args:
+            offset: how many bytes.
+            whence: from where: the beginning, here, or the end.
+
+        Returns:
+            The new position.
+        """
         size = len(self.head) + file_size(self.file) - self.begin
         self.position = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.position, io.SEEK_END: size}[whence])
         return self.position
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override] # soundfile gives its own buffer
-        """Fill a buffer; less is read only at the end of the file."""
+        """Read into a buffer. It is filled, except at the end of the file.
+
+        Args:
+            buffer: where the bytes go.
+
+        Returns:
+            How many there were.
+        """
         view = memoryview(buffer)
         part = self.head[self.position : self.position + len(view)]
         view[: len(part)] = part

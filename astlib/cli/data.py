@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..data.base import AudioDataset
 from ..errors import InvalidInput, NotFound
 from ..table import Table
 from .options import where
 
 if TYPE_CHECKING:
     from ..data import Folder
+    from ..data.base import AudioDataset
 
 # The command `astlib data` with its subcommands
 data_app = typer.Typer(no_args_is_help=True, help="Which data sets are here, and whether they are whole.")
@@ -106,7 +106,7 @@ def _check_place(report: Path) -> None:
         raise InvalidInput(f"{report} is a folder, and the report is a file: give a path such as {report}/unusable.csv")
 
 
-def _describe(part: AudioDataset, frames: int | None, stats: bool, workers: int) -> None:
+def _describe(part: "AudioDataset", frames: int | None, stats: bool, workers: int) -> None:
     """Print the classes and durations of usable clips, and the statistics of their log-mels."""
     from .. import data
     from ..train.normalisation import normalisation
@@ -157,7 +157,7 @@ def _describe_own(sounds: "Folder", root: str | None, fold: int | None, group: s
     return True
 
 
-def _fold_table(sounds: AudioDataset, folds: Sequence[int]) -> Table:
+def _fold_table(sounds: "AudioDataset", folds: Sequence[int]) -> Table:
     """Clips by class and fold, the rarest classes first; fold 0 is for training in every fold."""
     numbers = sorted(set(folds))
     counts = {number: sounds.select(folds=number).counts() for number in numbers}

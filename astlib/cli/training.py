@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, get_args
 
 import typer
 
-from ..data.report import ENOUGH
-from ..devices import Precision
 from ..errors import InvalidInput
 
 if TYPE_CHECKING:
     from ..data import Parts
+    from ..devices import Precision
     from ..ledger import Record
     from ..recipes import Recipe
     from ..train.options import Options
@@ -45,7 +44,10 @@ def train(
         int, typer.Option(min=0, help="Clips that a device takes at a time, to save memory; the batch stays the same.")
     ] = 0,
     save_minutes: Annotated[float, typer.Option(min=0, help="Minutes between checkpoints inside an epoch.")] = 10.0,
-    require: Annotated[float, typer.Option(min=0, max=1, help="Fraction of the clips that must be usable.")] = ENOUGH,
+    require: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Fraction of the clips that must be usable; by default nearly all."),
+    ] = None,
     tracker: Annotated[str | None, typer.Option(help="tensorboard: write curves to OUT during training.")] = None,
     record: Annotated[bool, typer.Option(help="Copy the finished record into the ledger, results/runs/.")] = False,
 ) -> None:
@@ -58,12 +60,14 @@ def train(
     The devices share the recipe's batch, so every step is the same, however many there are.
     """
     from .. import paths
+    from ..data.report import ENOUGH
     from ..ledger import table
     from ..train.options import Options
 
     if record and paths.checkout() is None:
         raise InvalidInput("--record writes into results/ of a checkout, and this astlib is an installed one")
-    options = Options(workers, _precision(precision), micro_batch, save_minutes, require, tracker)
+    enough = ENOUGH if require is None else require
+    options = Options(workers, _precision(precision), micro_batch, save_minutes, enough, tracker)
     job = _job(recipe, dict(parse(change) for change in changes or []), data, group, folds)
     done = _carry_out(job, out, resume, options)
     if not _first_process():
@@ -170,7 +174,9 @@ def _first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _precision(text: str) -> Precision:
+def _precision(text: str) -> "Precision":
+    from ..devices import Precision
+
     known: tuple[Precision, ...] = get_args(Precision)
     for name in known:
         if name == text:

@@ -286,6 +286,12 @@ def test_a_bug_keeps_its_traceback_below_a_sentence_how_to_report_it(error):
     assert lines[-1].startswith(type(error).__name__) and str(error) in lines[-1]
 
 
+def test_help_does_not_wait_for_torch():
+    """The commands import what they need when they run, so that a mistake in a command costs no seconds."""
+    code = "import sys, astlib.cli; sys.exit(bool({'torch', 'numpy', 'accelerate'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 # --- the ledger on the command line -----------------------------------------------------------------------------------
 
 
