@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..errors import InvalidInput
-from ..plots import BLUE, GRID, INK, LINES, ORANGE, PURPLE, VERMILION, Values, array, figure
+from ..plots import BLUE, CARD, GRID, INK, LINES, ORANGE, PURPLE, VERMILION, Values, array, figure
 from ..table import decimal
 
 Array = NDArray[np.float64]
 CORNERS = (BLUE, ORANGE, PURPLE)  # of the three classes of the drawings in the plane
+BEHIND = {"facecolor": CARD, "edgecolor": "none", "pad": 1.0}
 GREY = "#5F6670"  # of what was not run
 
 
@@ -77,34 +78,38 @@ def softened(probabilities: Sequence[Values], temperatures: Sequence[float], nam
     return figures
 
 
-def planes(panels: Mapping[str, Plane], points: Array, targets: Mapping[str, Array], reach: float = 3.0) -> Figure:
-    """Draw classifiers of the plane side by side. The colour of a place mixes those of the classes by probability.
+def planes(panels: Mapping[str, Plane], given: Mapping[str, tuple[Array, Array]], reach: float = 3.0) -> Figure:
+    """Draw classifiers of the plane, two in a row. The colour of a place mixes those of the classes by probability.
 
     Args:
         panels: title to classifier.
-        points: `(n, 2)`, what the students learn from.
-        targets: title to the targets of the points in this panel `(n, 3)`; a panel without an entry has no dots.
+        given: title to what the classifier of this panel was given, drawn as dots: points `(n, 2)` and their targets
+            `(n, 3)`; a panel without an entry has no dots.
         reach: the axes go from minus this to this.
 
     Returns:
         The figure.
     """
-    fig, axes = figure(2.75, 1, len(panels), sharey=True)
+    rows = (len(panels) + 1) // 2
+    fig, axes = figure(0.6 + 2.7 * rows, rows, 2, sharex=True, sharey=True, squeeze=False)
     places = np.linspace(-reach, reach, 121)
     grid = np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2)  # (121 * 121, 2)
     colours = np.array([to_rgb(colour) for colour in CORNERS])  # (3, 3)
-    for ax, (title, plane) in zip(np.atleast_1d(axes), panels.items(), strict=True):
+    for ax, (title, plane) in zip(axes.flat, panels.items(), strict=False):
         probabilities = plane.probabilities(grid)
         picture = 0.35 + 0.65 * (probabilities @ colours)  # lighter, so that dots stand out
         ax.imshow(picture.reshape(121, 121, 3), origin="lower", extent=(-reach, reach, -reach, reach))
-        if len(panels) and probabilities.max(axis=1).min() < 1:
-            winners = probabilities.argmax(axis=1).reshape(121, 121)
-            ax.contour(places, places, winners, levels=[0.5, 1.5], colors=INK, linewidths=1.1)
-        if title in targets:
-            ax.scatter(*points.T, c=targets[title] @ colours, s=75, edgecolors=INK, linewidths=1.4, zorder=3)
-        ax.set_title(title, fontsize=12)
-        ax.set(xlabel="first number", xticks=[-2, 0, 2], yticks=[-2, 0, 2])
-    np.atleast_1d(axes)[0].set_ylabel("second number")
+        for k in range(3):  # the border of each class
+            ahead = probabilities[:, k] - np.delete(probabilities, k, axis=1).max(axis=1)
+            ax.contour(places, places, ahead.reshape(121, 121), levels=[0], colors=INK, linewidths=1.1)
+        if title in given:
+            points, targets = given[title]
+            ax.scatter(*points.T, c=targets @ colours, s=75, edgecolors=INK, linewidths=1.4, zorder=3)
+        ax.set(title=title, xticks=[-2, 0, 2], yticks=[-2, 0, 2])
+    for ax in axes.flat[len(panels) :]:
+        ax.remove()
+    fig.supxlabel("first number", fontsize=13)
+    fig.supylabel("second number", fontsize=13)
     return fig
 
 
@@ -147,7 +152,7 @@ def fold_by_fold(
         if values:
             mean = float(np.mean(list(values.values())))
             ax.plot([place - 0.17, place + 0.17], [mean, mean], color=INK, linewidth=3, zorder=3)
-            ax.text(place - 0.2, mean, decimal(mean, 1), ha="right", va="center", fontsize=11.5)
+            ax.text(place - 0.2, mean, decimal(mean, 1), ha="right", va="center", fontsize=11.5, bbox=BEHIND, zorder=4)
         else:
             ax.text(place, 0.5, "not run", transform=ax.get_xaxis_transform(), ha="center", color=GREY)
     for label, values in (ceilings or {}).items():

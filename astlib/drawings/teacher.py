@@ -127,7 +127,7 @@ def label_and_teacher(label: str, answers: Mapping[str, float], spectrogram: Val
         ratios = [3.2, *ratios]
     fig, axes = figure(0.9 + 0.72 * sum(ratios), len(ratios), 1, height_ratios=ratios)
     if spectrogram is not None:
-        mel(spectrogram, axes[0], title="the sound")
+        mel(spectrogram, axes[0], title="the sound", colorbar=False)
     _bars(axes[-2], {label.replace("_", " "): 1.0}, ORANGE, "what the label says")
     _bars(axes[-1], answers, BLUE, "what the teacher hears")
     axes[-1].set_xlabel("probability")

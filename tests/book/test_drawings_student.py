@@ -27,7 +27,7 @@ def test_pages_have_their_temperature_and_their_entropy():
 def test_planes_are_drawn_side_by_side_with_their_points():
     plane = student.Plane(np.array([[1.0, 0], [0, 1], [-1, -1]]), np.zeros(3))
     points = np.array([[1.0, 0.0], [0.0, 1.0]])
-    fig = student.planes({"one": plane, "two": plane}, points, {"two": np.eye(3)[[0, 1]]})
+    fig = student.planes({"one": plane, "two": plane}, {"two": (points, np.eye(3)[[0, 1]])})
     first, second = fig.axes
     assert np.array_equal(first.images[0].get_array(), second.images[0].get_array())
     dots = [collection for collection in second.collections if len(collection.get_offsets()) == 2]
