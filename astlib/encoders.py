@@ -96,7 +96,17 @@ class ASTEncoder:
 
     @torch.inference_mode()
     def embed(self, waveforms: Tensor) -> Tensor:
-        """Compute one vector for each window, see `Encoder.embed`."""
+        """Compute one vector for each window.
+
+        Args:
+            waveforms: `(n, samples)` at 16 kHz in [-1, 1], at most `seconds` long.
+
+        Returns:
+            `(n, dim)` float32, on the CPU.
+
+        Raises:
+            InvalidInput: another shape, or windows that are too long.
+        """
         windows = checked_windows(waveforms, self.seconds).to(next(self.model.parameters()).device)
         return self.model.embed(self.features(windows)).float().cpu()
 
@@ -124,7 +134,17 @@ class TeacherEncoder:
 
     @torch.inference_mode()
     def embed(self, waveforms: Tensor) -> Tensor:
-        """Compute one vector for each window, see `Encoder.embed`."""
+        """Compute one vector for each window.
+
+        Args:
+            waveforms: `(n, samples)` at 16 kHz in [-1, 1], at most `seconds` long.
+
+        Returns:
+            `(n, dim)` float32, on the CPU.
+
+        Raises:
+            InvalidInput: another shape, or windows that are too long.
+        """
         windows = checked_windows(waveforms, self.seconds).to(next(self.model.parameters()).device)
         return self.model.embed(windows).float().cpu()
 

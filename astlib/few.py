@@ -344,31 +344,33 @@ def save_head(trained: Trained, embeddings: Embeddings, out: str | Path) -> Path
             f"{embeddings.folder} was made by {plan.encoder} ({plan.digest[:8]}), and the network of that name is now "
             f"another one ({encoder.digest[:8]}). Embed the sounds again, into another folder"
         )
-    with_head(encoder, trained).save_pretrained(out)
+    with_head(encoder, trained.head, trained.labels, trained.decision).save_pretrained(out)
     return Path(out)
 
 
-def with_head(encoder: ASTEncoder | TeacherEncoder, trained: Trained) -> AST | Tagger:
+def with_head(
+    encoder: ASTEncoder | TeacherEncoder, head: nn.Sequential, labels: Sequence[str], decision: Decision | None = None
+) -> AST | Tagger:
     """Build the network that consists of an encoder and a head.
 
     Args:
         encoder: the encoder.
-        trained: the head.
+        head: LayerNorm and Linear, as `fit_head` returns it.
+        labels: names of the classes.
+        decision: how its logits are to be read; None for `Decision()`.
 
     Returns:
         The network in eval mode, on the CPU.
     """
     network: AST | Tagger
     if isinstance(encoder, TeacherEncoder):
-        cfg = TaggerConfig(label_dim=len(trained.labels), labels=trained.labels, multi_label=False)
-        network = Tagger(cfg, encoder.model)
+        network = Tagger(TaggerConfig(label_dim=len(labels), labels=tuple(labels), multi_label=False), encoder.model)
     else:
         body = {name: value for name, value in encoder.model.state_dict().items() if not name.startswith(AST.head)}
-        about = encoder.model.cfg.replace(label_dim=len(trained.labels), labels=trained.labels, multi_label=False)
-        network = AST(about)
+        network = AST(encoder.model.cfg.replace(label_dim=len(labels), labels=tuple(labels), multi_label=False))
         network.load_state_dict(body, strict=False)
-    network.mlp_head = trained.head
-    network.decision = trained.decision
+    network.mlp_head = head
+    network.decision = decision or Decision()
     return network.cpu().eval()
 
 

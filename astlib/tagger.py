@@ -27,6 +27,7 @@ class TaggerConfig(NetworkConfig):
     Fields are given by name.
 
     Attributes:
+        input_tdim: length of a window in frames of 10 ms; the tagger itself takes any length.
         tagger: its name.
         tagger_hash: of its weights.
 
