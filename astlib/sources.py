@@ -157,8 +157,8 @@ def meanings() -> dict[str, str]:
     Returns:
         Field to its first sentence.
     """
-    found = {}
-    for field, text in pairwise(next(ast.walk(ast.parse(inspect.getsource(Recipe)).body[0])).body):
+    definition, found = ast.parse(inspect.getsource(Recipe)).body[0], {}
+    for field, text in pairwise(definition.body if isinstance(definition, ast.ClassDef) else []):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
             words = " ".join(str(ast.literal_eval(text.value)).split())
             found[field.target.id] = re.split(r"(?<=\w)\. |\.$", words)[0]

@@ -159,15 +159,15 @@ def _carry_out(job: _Job, out: Path, resume: bool, options: "Options") -> list[t
             found = report(pool(answers), f"{out.name}, {len(done)} folds together")
             typer.echo(f"{summary(found)}\nreport: {write_report(out / 'report', found)}")
         if _first_process():
-            typer.echo(over_folds([record for _, record in done]))
+            typer.echo(over_folds([found for _, found in done]))
         return done
     if job.parts is None:
         return [(out, fit(job.recipe, out, root=job.root, resume=resume, options=options))]
     train, validation, test = job.parts
-    run = fit(job.recipe, out, train, test, validation, resume=resume, options=options)
+    record = fit(job.recipe, out, train, test, validation, resume=resume, options=options)
     if _first_process():
         typer.echo(f"{summary(report_run(out, job.parts))}\nreport: {out / 'report' / 'report.html'}")
-    return [(out, run)]
+    return [(out, record)]
 
 
 def _first_process() -> bool:
