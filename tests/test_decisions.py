@@ -80,7 +80,7 @@ def test_it_comes_back_from_the_disk_as_it_was(tmp_path):
     [
         ("{", "decision.json cannot be used"),
         ("[1]", "expected an object, found list"),
-        ('{"temprature": 2}', "unknown keys temprature"),
+        ('{"warmth": 2}', "unknown keys warmth"),
         ('{"temperature": 0}', "above 0"),
         ('{"temperature": "warm"}', "above 0"),
         ('{"thresholds": [0.5, 50]}', "0 to 1; found 50"),

@@ -145,17 +145,19 @@ def _summary(found: "Calibration", precision: float, network: "Network", keep: f
     from ..table import Table
 
     before, after, thresholds = found.before, found.after, found.thresholds
+    temperature = found.decision.temperature
     rows = [
-        ["calibration error", f"{before.value:.3f}", f"{after.value:.3f}"],
+        ["calibration error", *(f"{error.value:.3f}" for error in (before, after))],
         ["  95 % interval", *(f"{error.low:.3f} to {error.high:.3f}" for error in (before, after))],
-        ["  by chance alone", f"{before.by_chance:.3f}", f"{after.by_chance:.3f}"],
+        ["  by chance alone", *(f"{error.by_chance:.3f}" for error in (before, after))],
         ["log loss", *(f"{loss:.3f}" for loss in found.log_losses)],
     ]
-    lines = [str(Table(["", "temperature 1", f"temperature {found.decision.temperature:.2f}"], rows)), ""]
-    if found.decision.temperature == 1:
-        lines.insert(
-            1, f"the best temperature is {found.best_temperature:.2f}; chance explains what it gains, so 1 stays"
-        )
+    header = ["", "temperature 1", f"temperature {temperature:.2f}"]
+    used = 2 if temperature == 1 else 3  # columns: the second temperature only if it is another one
+    lines = [str(Table(header[:used], [row[:used] for row in rows]))]
+    if temperature == 1:
+        lines.append(f"the best temperature is {found.best_temperature:.2f}; chance explains what it gains, so 1 stays")
+    lines.append("")
     own, labels = sum(thresholds.own), network.cfg.label_dim
     if thresholds.reached or own:
         lines.append(
