@@ -146,7 +146,7 @@ TABLES = {
 
 # What several tables share: chapters, recipes, and the values of a setting with their words.
 AUDIOSET_CHAPTER, ABLATIONS, CNN_CHAPTER = "10_audioset", "12_the_ablations", "13_cnns_beside_it"
-ESC_CHAPTER, WORDS_CHAPTER = "09_esc50", "11_speech_commands"
+ESC_CHAPTER, WORDS_CHAPTER, TEACHER_CHAPTER = "09_esc50", "11_speech_commands", "18_a_larger_ear"
 _BALANCED, _FULL, _ESC, _WORDS = (
     RECIPES[name] for name in ("audioset-balanced", "audioset", "esc50", "speech-commands")
 )
@@ -300,12 +300,13 @@ TINY_CELLS: tuple[AnyCell, ...] = (
     _tiny("learning-rate/3e-4", "3e-4, the recipe's", lr=3e-4),
     _tiny("learning-rate/1e-3", "1e-3", lr=1e-3),
     # What the teacher brings is the difference to "labels": mixtures and patch-out are in both.
-    _tiny("teacher/none", "ImageNet, no teacher", "esc50-ast-s", PLAIN, ESC_CHAPTER),
-    _tiny("teacher/labels", "the labels alone, with its mixtures and patch-out", "", TAUGHT, ESC_CHAPTER,
+    _tiny("teacher/none", "ImageNet, no teacher", "esc50-ast-s", PLAIN, TEACHER_CHAPTER),
+    _tiny("teacher/labels", "the labels alone, with its mixtures and patch-out", "", TAUGHT, TEACHER_CHAPTER,
           teacher_classes=0.0, teacher_features=0.0),
-    _tiny("teacher/mn04", "taught by EfficientAT mn04", "esc50-ast-p", TAUGHT, ESC_CHAPTER),
-    _tiny("teacher-overlap/none", "ImageNet, no teacher, overlap 6", "esc50-ast-s", PLAIN, ESC_CHAPTER, **_stride(10)),
-    _tiny("teacher-overlap/mn04", "taught by EfficientAT mn04, overlap 6", "esc50-ast-p", TAUGHT, ESC_CHAPTER,
+    _tiny("teacher/mn04", "taught by EfficientAT mn04", "esc50-ast-p", TAUGHT, TEACHER_CHAPTER),
+    _tiny("teacher-overlap/none", "ImageNet, no teacher, overlap 6", "esc50-ast-s", PLAIN, TEACHER_CHAPTER,
+          **_stride(10)),
+    _tiny("teacher-overlap/mn04", "taught by EfficientAT mn04, overlap 6", "esc50-ast-p", TAUGHT, TEACHER_CHAPTER,
           **_stride(10)),
 )
 # fmt: on
