@@ -47,7 +47,7 @@ import astlib
 from astlib import encoders, paths, recipes, saved, transfer
 from astlib.data import ESC50
 from astlib.data.audioset.lists import label_table
-from astlib.efficientat import DIM, NAME, EfficientAT, find_efficientat, load_efficientat
+from astlib.efficientat import DIM, NAME, WEIGHTS_HASH, EfficientAT, find_efficientat, load_efficientat
 from astlib.ledger import provenance
 from astlib.ledger.record import Record
 from astlib.train.start import build_model
@@ -100,7 +100,7 @@ def rows_without_runs(data: ESC50) -> list[Row]:
     ours = astlib.AST.from_pretrained(EMBEDDED)
     every = PROTOCOL["folds"]
     first, own = encoders.ASTEncoder(start, IMAGENET), encoders.ASTEncoder(ours, EMBEDDED)
-    hears, heard_by = partial(both, teacher), f"{NAME} {saved.weights_hash(teacher.state_dict())}"
+    hears, heard_by = partial(both, teacher), f"{NAME} {WEIGHTS_HASH}"
     return [
         Row(NO_NETWORK, "LogMel", statistics, every),
         Row(TEACHER_LOGITS, heard_by, hears, every, slice(DIM, None)),
