@@ -8,6 +8,7 @@ Chapters: notebooks/04_the_whole_ast.ipynb and notebooks/15_your_own_sounds.ipyn
 """
 
 import contextlib
+from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -131,15 +132,16 @@ def cut(blocks: Iterable[Tensor], log_mel: LogMel, frames: int, hop: int) -> Ite
 class _Sound:
     """One sound on its way through the network."""
 
-    begins: list[int] = field(default_factory=list)
-    logits: list[Tensor] = field(default_factory=list)  # (label_dim,) each
+    begins: "array[int]" = field(default_factory=lambda: array("q"))
+    logits: "array[float]" = field(default_factory=lambda: array("f"))  # label_dim of each window; one block of memory
+    answered: int = 0
     samples: int = 0
     ended: bool = False
     error: InvalidInput | None = None
 
     @property
     def done(self) -> bool:
-        return self.error is not None or (self.ended and len(self.logits) == len(self.begins))
+        return self.error is not None or (self.ended and self.answered == len(self.begins))
 
     def blocks(self, sound: Iterable[Tensor]) -> Iterator[Tensor]:
         """The blocks of the sound, counted."""
@@ -147,11 +149,17 @@ class _Sound:
             self.samples += len(block)
             yield block
 
+    def answer(self, logits: Tensor) -> None:
+        """Keep the logits of the next window, `(label_dim,)` float32."""
+        self.logits.frombytes(logits.numpy().tobytes())
+        self.answered += 1
+
     def result(self, length: int, rate: int) -> Heard | InvalidInput:
         if self.error is not None:
             return self.error
         spans = [(begin, min(begin + length, self.samples)) for begin in self.begins]
-        return Heard(torch.tensor(spans, dtype=torch.float64) / rate, torch.stack(self.logits), self.samples / rate)
+        logits = torch.frombuffer(self.logits, dtype=torch.float32).clone().reshape(len(spans), -1)
+        return Heard(torch.tensor(spans, dtype=torch.float64) / rate, logits, self.samples / rate)
 
 
 def listen(
@@ -187,7 +195,7 @@ def listen(
             mel = features(waveforms, lengths).to(parameter.dtype)  # (n, input_tdim, input_fdim)
             logits = model(mel).float().cpu()  # (n, label_dim)
         for (sound, _), row in zip(pieces, logits, strict=True):
-            sound.logits.append(row)
+            sound.answer(row)
         pieces.clear()
 
     for blocks in sounds:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import soundfile
 import torch
 from typer.testing import CliRunner
 
-from astlib import AST, ASTConfig
+from astlib import AST, ASTConfig, cli
 from astlib.answers import Answer, Failure, Request, answers, find_sounds
 from astlib.cli import app
 from astlib.decisions import Decision
@@ -245,10 +244,17 @@ def test_an_answer_is_read_back_as_it_was(network, sounds):
             assert Answer.from_json(json.loads(json.dumps(found.as_json()))) == found
 
 
-def test_names_that_the_console_cannot_show_stop_nothing(model, sounds):
+def test_names_that_the_console_cannot_show_stop_nothing(model, sounds, monkeypatch):
     """What Windows does when the output goes to a file: cp1252."""
     odd = sounds / "below" / "Ü絆.wav"
     (sounds / "below" / "1.wav").rename(odd)
-    words = ["-m", "astlib.cli", "predict", str(odd), str(sounds / "below" / "2.wav"), "--model", str(model)]
-    done = subprocess.run([sys.executable, *words], capture_output=True, env={"PYTHONIOENCODING": "cp1252"})
-    assert done.returncode == 0 and b"\\u7d46.wav" in done.stdout and b"2.wav" in done.stdout
+    output = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", output)
+    monkeypatch.setattr(
+        sys, "argv", ["astlib", "predict", str(odd), str(sounds / "below" / "2.wav"), "--model", str(model)]
+    )
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    output.flush()
+    shown = output.buffer.getvalue()
+    assert stop.value.code == 0 and b"\xdc\\u7d46.wav" in shown and b"2.wav" in shown
