@@ -26,7 +26,6 @@ import argparse
 import hashlib
 import json
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -167,7 +166,6 @@ def few(features: np.ndarray, truth: np.ndarray, folds: np.ndarray) -> dict[str,
 
 def measured(row: Row, data: ESC50) -> dict:
     """A row of the file."""
-    start = time.process_time()
     truth, folds, features = data.targets.argmax(dim=1).numpy(), np.array(data.folds), vectors(row, data)
     found: dict = {"row": row.name, "source": row.source, "numbers": features.shape[1], "folds": row.folds}
     with threadpool_limits(1):
@@ -176,7 +174,6 @@ def measured(row: Row, data: ESC50) -> dict:
         found["clips"] = [int((folds == fold).sum()) for fold in row.folds]
         if PROTOCOL["few"]["test_fold"] in row.folds:
             found["few"] = few(features, truth, folds)
-    found["seconds"] = round(time.process_time() - start, 1)
     means = {name: f"{100 * sum(found[name]) / sum(found['clips']):.1f} %" for name in ("regression", "neighbours")}
     print(row.name, means, {n: round(np.mean(one) / 4, 1) for n, one in found.get("few", {}).items()}, flush=True)
     return found
