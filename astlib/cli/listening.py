@@ -25,6 +25,12 @@ Threshold = Annotated[
     typer.Option(min=0, max=1, help="Name only classes of this probability or more; events have the model's own."),
 ]
 Device = Annotated[str, typer.Option(help="auto (the GPU if there is one), cpu or cuda.")]
+MultiLabel = Annotated[
+    bool | None,
+    typer.Option(
+        "--multi-label/--single-label", help="Whether several classes may be heard at once, if the model errs."
+    ),
+]
 Windows = Annotated[bool, typer.Option("--windows", help="Also the classes of each window.", rich_help_panel=LONG)]
 Events = Annotated[
     bool, typer.Option("--events", help="Also from when to when each class is heard.", rich_help_panel=LONG)
@@ -58,6 +64,7 @@ def predict(
     top: Top = 5,
     threshold: Threshold = None,
     device: Device = "auto",
+    multi_label: MultiLabel = None,
     windows: Windows = False,
     events: Events = False,
     hop: Hop = None,
@@ -86,6 +93,8 @@ def predict(
     request = Request(top=top, threshold=threshold, hop_s=hop, windows=windows, merging=merging)
     places = Places(jsonl=jsonl, csv=csv, audacity=audacity, raven=raven, overwrite=overwrite)
     network = open_model(model).to(choose_device(device))
+    if multi_label is not None:
+        network.cfg = network.cfg.replace(multi_label=multi_label)
     show = _print_json if as_json else _print_failure if places.given() else _print_answer
     summary = answer_all(network, found.files, request, places, model, show)
     if len(found.files) > 1 or places.given():

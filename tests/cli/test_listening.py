@@ -1,8 +1,10 @@
 """`astlib predict` as people use it: folders, nights, tables for other programs, a batch that was stopped."""
 
 import csv
+import io
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +138,17 @@ def test_none_of_the_classes_is_said(network, model, sounds, tmp_path, monkeypat
     assert json.loads(predict(model, night, "--json").stdout)["none"] is False
 
 
+def test_a_model_that_errs_about_its_labels_can_be_corrected(model, sounds):
+    """As a Hugging Face folder without problem_type, which may be either."""
+    night = sounds / "night.flac"
+    one, several = (
+        json.loads(predict(model, night, "--json", option).stdout)["classes"]
+        for option in ("--single-label", "--multi-label")
+    )
+    assert sum(row["probability"] for row in one) == pytest.approx(1, abs=1e-4)
+    assert sum(row["probability"] for row in several) != pytest.approx(1, abs=1e-2)
+
+
 def test_what_makes_an_answer_doubtful_is_noted(model, tmp_path):
     soundfile.write(tmp_path / "short.wav", 0.1 * np.ones(3200), 16_000)
     soundfile.write(tmp_path / "silent.wav", np.zeros(16_000), 16_000)
@@ -249,6 +262,7 @@ def test_names_that_the_console_cannot_show_stop_nothing(model, sounds, monkeypa
     odd = sounds / "below" / "Ü絆.wav"
     (sounds / "below" / "1.wav").rename(odd)
     output = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # main() replaces it
     monkeypatch.setattr(sys, "stdout", output)
     monkeypatch.setattr(
         sys, "argv", ["astlib", "predict", str(odd), str(sounds / "below" / "2.wav"), "--model", str(model)]
