@@ -179,6 +179,29 @@ def measured(row: Row, data: ESC50) -> dict:
     return found
 
 
+def merged(rows: list[dict]) -> list[dict]:
+    """Rows of one name as one row: the runs of a recipe, each tested on its own fold."""
+    found: dict[str, dict] = {}
+    for row in rows:
+        if row["row"] not in found:
+            found[row["row"]] = row
+        else:
+            first = found[row["row"]]
+            first["source"] = f"{first['source']}, {row['source']}"
+            for key in ("folds", "regression", "neighbours", "clips"):
+                first[key] = first[key] + row[key]
+            first |= {"few": row["few"]} if "few" in row else {}
+    return list(found.values())
+
+
+def with_earlier(rows: list[dict], out: Path) -> list[dict]:
+    """The rows, and those of the file as it is that have other names."""
+    if not out.is_file():
+        return rows
+    given = {row["row"] for row in rows}
+    return rows + [row for row in json.loads(out.read_text(encoding="utf-8"))["rows"] if row["row"] not in given]
+
+
 def heard(logits: np.ndarray, data: ESC50) -> list[dict]:
     """What the teacher hears in the first clip of each class of fold 1."""
     (_, names), asked = label_table(), PROTOCOL["heard"]
@@ -218,10 +241,7 @@ def main(out: Path, runs: list[Path]) -> None:
     data = ESC50(split="all")
     commit, dirty = provenance.git_state()
     fixed, own = rows_without_runs(data), rows_of_runs(runs)
-    rows = [measured(row, data) for row in [*fixed, *own]]
-    if out.is_file():
-        given = {row["row"] for row in rows}
-        rows += [row for row in json.loads(out.read_text(encoding="utf-8"))["rows"] if row["row"] not in given]
+    rows = with_earlier(merged([measured(row, data) for row in [*fixed, *own]]), out)
     by_name = {row.name: vectors(row, data) for row in fixed if row.name in (TEACHER, TEACHER_LOGITS)}
     content = {
         "about": "Accuracy on ESC-50 of simple classifiers on frozen vectors, and what the teacher of chapter 18 "

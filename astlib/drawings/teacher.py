@@ -189,7 +189,7 @@ def few_labels(found: Study) -> Figure:
     Returns:
         The figure.
     """
-    fig, ax = figure(3.6)
+    fig, ax = figure(3.2 + 0.26 * len(found.rows))
     rows = {name: row for name, row in found.rows.items() if row.few}
     for number, (name, row) in enumerate(rows.items()):
         colour = LINES[number % len(LINES)]
