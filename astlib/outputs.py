@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self, TextIO
 
-from tqdm.auto import tqdm
+from tqdm import tqdm  # of the terminal also in a notebook, where there is nothing to show
 
 from . import audio
 from .answers import PIPE, Answer, Failure, Request, answers
@@ -174,9 +174,9 @@ def _asked(model: Network, name: str, request: Request) -> dict[str, Any]:
 
 def _bar(files: Sequence[Path], progress: bool) -> Any:
     """A progress bar over hours of sound; nothing unless the error stream is a terminal."""
-    bar = tqdm(desc="listening", bar_format=BAR, delay=2, leave=False, disable=None if progress else True)
+    bar = tqdm(desc="listening", total=0.0, bar_format=BAR, delay=2, leave=False, disable=None if progress else True)
     if not bar.disable:
-        bar.total = sum(audio.header_seconds(file)[0] for file in files if file != PIPE) / 3600 or None
+        bar.total = sum(audio.header_seconds(file)[0] for file in files if file != PIPE) / 3600
     return bar
 
 
