@@ -174,7 +174,8 @@ class EfficientAT(nn.Module):
         Raises:
             InvalidInput: as in `forward`.
         """
-        return self(waveforms).features
+        answers: Answers = self(waveforms)
+        return answers.features
 
 
 def find_efficientat() -> Path | None:

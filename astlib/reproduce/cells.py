@@ -304,8 +304,7 @@ TINY_CELLS: tuple[AnyCell, ...] = (
     _tiny("teacher/labels", "the labels alone, with its mixtures and patch-out", "", TAUGHT, TEACHER_CHAPTER,
           teacher_classes=0.0, teacher_features=0.0),
     _tiny("teacher/mn04", "taught by EfficientAT mn04", "esc50-ast-p", TAUGHT, TEACHER_CHAPTER),
-    _tiny("teacher-overlap/none", "ImageNet, no teacher, overlap 6", "esc50-ast-s", PLAIN, TEACHER_CHAPTER,
-          **_stride(10)),
+    _tiny("teacher-overlap/none", "ImageNet, no teacher, overlap 6", "esc50-ast-s", REFERENCE, TEACHER_CHAPTER),
     _tiny("teacher-overlap/mn04", "taught by EfficientAT mn04, overlap 6", "esc50-ast-p", TAUGHT, TEACHER_CHAPTER,
           **_stride(10)),
 )

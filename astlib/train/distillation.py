@@ -179,7 +179,7 @@ def lesson(answers: Answers, targets: Tensor, dim: int) -> Lesson:
     features, single = answers.features, targets.sum(dim=1) == 1
     own = features[single]  # (clips with one label, 384)
     labels = targets[single].argmax(dim=1)
-    if len(labels.unique()) < 2:
+    if len(set(labels.tolist())) < 2:
         raise InvalidInput("a teacher needs clips of two classes or more that have one label each")
     mean, std = own.mean(dim=0), own.std(dim=0) + 1e-3
     probe = LogisticRegression(C=PROBE_C, max_iter=500).fit(((own - mean) / std).numpy(), labels.numpy())

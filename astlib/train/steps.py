@@ -269,7 +269,7 @@ class Stepper:
         cfg, accelerator = self.features.cfg, self.accelerator
         self.model.eval()  # the zeros must not enter the statistics of a batch norm
         zeros = torch.zeros(1, cfg.input_tdim, cfg.input_fdim, device=accelerator.device)
-        loss = self._loss(zeros, zeros.new_zeros(1, cfg.label_dim), torch.zeros(1, dtype=torch.int64), None)
+        loss = self._loss(zeros, zeros.new_zeros(1, len(self.train.labels)), torch.zeros(1, dtype=torch.int64), None)
         accelerator.backward(0.0 * loss.sum())
         self.model.train()
         return torch.zeros(0, device=accelerator.device)
