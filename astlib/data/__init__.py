@@ -4,6 +4,9 @@ Chapter: notebooks/06_data_and_augmentation.ipynb
 """
 
 from . import fetch as fetch
+from . import hours as hours
+from . import joined as joined
+from . import windows as windows
 from .audioset import AudioSet, AudioStream
 from .base import AudioDataset, Loadable, duration_stats
 from .batch import Batch, Item, collate
