@@ -421,6 +421,24 @@ def _duration(path: Path) -> float:
     return float(info.duration) if info.frames < 1 << 62 else 0.0
 
 
+@contextlib.contextmanager
+def one_core() -> Iterator[None]:
+    """Compute on one core for a while: what is small is done before a second thread has woken up.
+
+    Yields:
+        Nothing.
+    """
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 # The files.
 
 

@@ -22,7 +22,7 @@ from torch import nn
 
 from .calibrate import choose_thresholds
 from .decisions import DEFAULT_THRESHOLD, Decision
-from .embeddings import Embeddings, Floats
+from .embeddings import Embeddings, Floats, one_core
 from .encoders import ASTEncoder, TeacherEncoder, encoder_of, open_encoder
 from .errors import InvalidInput
 from .events import Event, Merging, merge
@@ -68,7 +68,8 @@ def fit_head(vectors: Floats, classes: Ints, count: int, inverse_penalty: float 
             f'is nothing of interest: "{BACKGROUND}"'
         )
     normed = F.layer_norm(torch.from_numpy(vectors).double(), vectors.shape[1:]).numpy()
-    fitted = LogisticRegression(C=inverse_penalty, max_iter=1000).fit(normed, classes)
+    with one_core():
+        fitted = LogisticRegression(C=inverse_penalty, max_iter=1000).fit(normed, classes)
     weight, bias = fitted.coef_, fitted.intercept_
     if len(found) == 2:  # scikit-learn has one row of weights then: the log-odds of the second class
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
@@ -148,7 +149,15 @@ def cross_validate(vectors: Floats, classes: Ints, groups: Ints, count: int) -> 
 # What to ask about next.
 
 
-def choose(vectors: Floats, classes: Ints, n: int, how: How = "margin", seed: int = 0, target: int = 0) -> Ints:
+def choose(
+    vectors: Floats,
+    classes: Ints,
+    n: int,
+    how: How = "margin",
+    seed: int = 0,
+    target: int = 0,
+    head: nn.Module | None = None,
+) -> Ints:
     """Choose windows to ask about: those from whose labels a head learns most, and that differ from one another.
 
     Args:
@@ -159,6 +168,7 @@ def choose(vectors: Floats, classes: Ints, n: int, how: How = "margin", seed: in
             probable classes are closest; "likely", where class `target` is most probable.
         seed: of "random".
         target: the class for "likely".
+        head: trained on these labels; None to train one.
 
     Returns:
         Numbers of windows without a label, `(n,)`, or as many as there are.
@@ -172,10 +182,11 @@ def choose(vectors: Floats, classes: Ints, n: int, how: How = "margin", seed: in
     if how == "random":
         return np.sort(np.random.default_rng(seed).choice(open_ones, n, replace=False))
     known = np.flatnonzero(classes != UNKNOWN)
-    head = fit_head(vectors[known], classes[known], int(classes.max()) + 1)
-    answers = probabilities(head, vectors[open_ones])  # (open, classes)
-    best = np.argsort(-interest(answers, how, target), kind="stable")[: WIDER * n]
-    return open_ones[best[unlike(vectors[open_ones[best]], n)]]
+    head = head or fit_head(vectors[known], classes[known], int(classes.max()) + 1)
+    with one_core():
+        answers = probabilities(head, vectors[open_ones])  # (open, classes)
+        best = np.argsort(-interest(answers, how, target), kind="stable")[: WIDER * n]
+        return open_ones[best[unlike(vectors[open_ones[best]], n)]]
 
 
 def how_named(text: str) -> How:

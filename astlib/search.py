@@ -6,7 +6,6 @@ built, and nothing is missed.
 Chapter: notebooks/19_a_thousand_hours.ipynb
 """
 
-import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import audio
-from .embeddings import Embeddings, Floats, Window
+from .embeddings import Embeddings, Floats, Window, one_core
 from .encoders import RATE, Encoder
 from .errors import InvalidInput
 
@@ -102,22 +101,11 @@ def similarities(features: NDArray[np.float16] | Floats, vector: Tensor) -> Floa
     """
     direction = torch.nn.functional.normalize(vector.float(), dim=0)  # (dim,)
     found = torch.empty(len(features))
-    with _one_thread():
+    with one_core():
         for first in range(0, len(features), BLOCK_ROWS):
             block = torch.from_numpy(np.array(features[first : first + BLOCK_ROWS])).float()  # (rows, dim)
             found[first : first + len(block)] = block @ direction / block.norm(dim=1).clamp_min(SMALLEST)
     return found.numpy()
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute on one core: blocks as small as these are done before a second thread has woken up."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def find(embeddings: Embeddings, example: Example, top: int = 20, apart_s: float | None = None) -> list[Hit]:
