@@ -378,7 +378,8 @@ def _from_their_config(values: Mapping[str, Any], name: str) -> ASTConfig:
 
 def _labels(values: Mapping[str, Any], name: str) -> tuple[str, ...]:
     """The names of the classes, which transformers keeps by number."""
-    names, count = values.get("id2label"), values.get("num_labels")
+    names: Any = values.get("id2label")
+    count = values.get("num_labels")
     if isinstance(count, int) and 1 <= count <= _HF_LARGEST and not (isinstance(names, dict) and len(names) == count):
         return tuple(f"LABEL_{i}" for i in range(count))  # a file without names
     try:
@@ -494,9 +495,10 @@ def _load(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError:
         scalar = np.float64(0).__reduce__()[0]  # the function that makes them; NumPy 1 and 2 have two names for it
-        names = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
-        kinds = [type(np.dtype(code)) for code in np.typecodes["AllInteger"] + np.typecodes["Float"] + "?"]
-        with torch.serialization.safe_globals([*names, np.dtype, *kinds]):  # torch 2.4 and 2.5 cannot
+        known: list[Any] = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+        codes = np.typecodes["AllInteger"] + np.typecodes["Float"] + "?"
+        known += [np.dtype, *(type(np.dtype(code)) for code in codes)]
+        with torch.serialization.safe_globals(known):  # torch 2.4 and 2.5 cannot
             return torch.load(path, map_location="cpu", weights_only=True)
 
 

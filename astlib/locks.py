@@ -54,7 +54,7 @@ class Holder:
         Returns:
             Its holder, with the time of now.
         """
-        return cls(os.getpid(), socket.gethostname(), datetime.now(UTC).isoformat(sep=" ", timespec="seconds"))
+        return cls(os.getpid(), socket.gethostname(), f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
@@ -129,7 +129,7 @@ def _acquire(lock: FileLock, folder: Path) -> None:
 def _refusal(folder: Path, holder: Holder | None) -> str:
     if holder is None:
         return f"{folder} is in use: another process writes to it. Wait until it has ended, or give another folder"
-    who = f"process {holder.pid} on {holder.host} has been writing to it since {holder.since} UTC"
+    who = f"process {holder.pid} on {holder.host} has been writing to it since {holder.since}"
     if holder.pid == os.getpid() and holder.host == socket.gethostname():
         return f"{folder} is in use: {who}, and that is this process. Give another folder"
     return f"{folder} is in use: {who}. Wait until it has ended, stop it, or give another folder"

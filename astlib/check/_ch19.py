@@ -31,7 +31,8 @@ def _dot(features: Tensor, example: Tensor, n: int) -> Tensor:
 
 
 def _distance(features: Tensor, example: Tensor, n: int) -> Tensor:
-    return (features - example).norm(dim=1).topk(n, largest=False).indices
+    distances: Tensor = (features - example).norm(dim=1)
+    return distances.topk(n, largest=False).indices
 
 
 def _least(features: Tensor, example: Tensor, n: int) -> Tensor:

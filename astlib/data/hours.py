@@ -130,4 +130,5 @@ class Hour:
         wave[: len(FADE)] *= FADE
         wave[-len(FADE) :] *= FADE[::-1]
         level = np.sqrt(np.square(wave).mean()) + 1e-9
-        return wave * (LEVEL * 10 ** (call.loudness / 20) / level)
+        wave *= LEVEL * 10 ** (call.loudness / 20) / level
+        return wave
