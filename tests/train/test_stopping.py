@@ -125,7 +125,7 @@ try:
     fit(RECIPE, out, *parts, progress=False, after_step=fill_up)
 except errors.TrainingStopped as error:
     print("stopped:", error)
-print("kept:", checkpoint.latest(out).name, sorted(path.name for path in out.glob(".*")))
+print("kept:", checkpoint.latest(out).name, sorted(path.name for path in out.glob(".checkpoint*")))
 """
 
 
