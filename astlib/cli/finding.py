@@ -34,9 +34,12 @@ def embed(
 
     The exit status is 1 if a file could not be read; the others are done all the same.
     """
+    from ..answers import find_sounds, left_out_warning
     from ..embeddings import embed as embed_all
     from ..encoders import open_encoder
 
+    if left_out := find_sounds([sounds]).left_out:
+        typer.echo(f"careful: {left_out_warning(left_out)}", err=True)
     found = embed_all(open_encoder(encoder), sounds, out, hop)
     for file, why in found.failed.items():
         typer.echo(why if file in why else f"{file}: {why}", err=True)

@@ -44,8 +44,9 @@ def test_from_hours_to_a_model(work, monkeypatch):
     said = run("embed", "sounds", "--out", "features", "--encoder", "start")
     assert "2 files embedded" in said and "astlib find EXAMPLE --in features" in said
     (work / "sounds" / "broken.wav").write_bytes(b"RIFF")
+    (work / "sounds" / "phone.m4a").write_bytes(b"....ftypM4A ")
     said = run("embed", "sounds", "--out", "features", "--encoder", "start", code=1)
-    assert "broken.wav" in said and "2 unchanged, 1 not readable" in said
+    assert "broken.wav" in said and "ffmpeg" in said and "2 unchanged, 1 not readable" in said
 
     said = run("find", "beep.wav", "--in", "features", "--top", 4, "--csv", "found.csv", "--audacity", "tracks")
     assert said.startswith("4 found in")
