@@ -74,7 +74,7 @@ def test_what_a_chapter_takes_is_measured_or_recorded(tmp_path, monkeypatch):
     rows = status.takes(Ledger()).rows
     assert [row[3:] for row in rows if row[1] == "the page, as it is here"] == [["65 s", "1.6 GB"]]
     recorded = [row for row in rows if row[1].startswith("one run of esc50-ablation, stride 10, 10 epochs")]
-    assert {row[0] for row in recorded} == {"12_the_ablations", "13_cnns_beside_it"}
+    assert {row[0] for row in recorded} == {"12_the_ablations", "13_cnns_beside_it", "18_a_larger_ear"}
     assert all(row[2] == "NVIDIA H200" for row in recorded)
 
 
