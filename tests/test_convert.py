@@ -579,10 +579,10 @@ def test_a_front_end_that_hears_otherwise_is_refused_or_followed(embedded, tmp_p
 def test_a_saved_folder_is_the_same_model_again_and_holds_nothing_else(embedded):
     model, folder = embedded
     assert sorted(path.name for path in folder.iterdir()) == [
-        "config.json", "model.safetensors", "preprocessor_config.json"
+        "config.json", "decision.json", "model.safetensors", "preprocessor_config.json"
     ]  # fmt: skip
     again = open_model(folder)
-    assert again.cfg == model.cfg
+    assert again.cfg == model.cfg and again.decision == model.decision
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True))
 
 
