@@ -26,6 +26,19 @@ DEFAULT_THRESHOLD = 0.5  # of a class, where none was chosen
 NoneScore = Literal["", "max_logit", "max_softmax", "energy", "background"]
 
 
+def to_probabilities(logits: Tensor, multi_label: bool) -> Tensor:
+    """Turn logits into probabilities.
+
+    Args:
+        logits: `(..., classes)`.
+        multi_label: True if several classes may be present at once (sigmoid), False for one of many (softmax).
+
+    Returns:
+        Probabilities of the same shape.
+    """
+    return logits.sigmoid() if multi_label else logits.softmax(dim=-1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Decision:
     """How to read the logits of one network. The default is to take them as they are.
@@ -102,8 +115,7 @@ class Decision:
         Returns:
             Probabilities of the same shape. Which class is the most probable does not depend on the temperature.
         """
-        logits = logits / self.temperature
-        return logits.sigmoid() if multi_label else logits.softmax(dim=-1)
+        return to_probabilities(logits / self.temperature, multi_label)
 
     def is_none(self, logits: Tensor) -> Tensor:
         """Tell which sounds belong to none of the classes.

@@ -22,9 +22,9 @@ from .data.base import AudioDataset, Loadable
 from .data.batch import Item, collate
 from .data.report import Problem, Report
 from .data.windows import EveryWindow, collate_windows
+from .decisions import to_probabilities
 from .devices import new_accelerator
 from .errors import Diverged, InvalidInput
-from .model import to_probabilities
 from .networks import Network
 from .recipes import Loss
 

@@ -365,16 +365,3 @@ class AST(SavedNetwork):
         """
         logits: Tensor = self.mlp_head(self.embed(mel, kept))
         return logits
-
-
-def to_probabilities(logits: Tensor, multi_label: bool) -> Tensor:
-    """Turn logits into probabilities.
-
-    Args:
-        logits: `(..., classes)`.
-        multi_label: True if several classes may be present at once (sigmoid), False for one of many (softmax).
-
-    Returns:
-        Probabilities of the same shape.
-    """
-    return logits.sigmoid() if multi_label else logits.softmax(dim=-1)

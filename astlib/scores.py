@@ -16,9 +16,9 @@ from torch import Tensor
 
 from . import metrics
 from .data.base import AudioDataset
+from .decisions import to_probabilities
 from .errors import CheckpointError, InvalidInput
 from .files import write_whole
-from .model import to_probabilities
 
 
 def save_scores(path: str | Path, logits: Tensor, names: Sequence[str], multi_label: bool) -> None:

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astlib.decisions import Decision, known_score
+from astlib.decisions import Decision, known_score, to_probabilities
 from astlib.errors import InvalidInput
-from astlib.model import AST, ASTConfig, to_probabilities
+from astlib.model import AST, ASTConfig
 
 LOGITS = torch.randn(200, 6, generator=torch.Generator().manual_seed(0)) * 3
 WHOLE = Decision(

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astlib.cnn import CNNConfig
-from astlib.decisions import Decision
+from astlib.decisions import Decision, to_probabilities
 from astlib.errors import InvalidInput
 from astlib.frontend import Features, LogMel
-from astlib.model import ASTConfig, to_probabilities
+from astlib.model import ASTConfig
 from astlib.networks import build
 from astlib.predict import best, choose_device, cut, evaluating, heard, listen, predict, probabilities, starts, timeline
 

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from astlib.data import AudioDataset, Targets
 from astlib.data.windows import EveryWindow, OneWindow, collate_windows, starts
+from astlib.decisions import to_probabilities
 from astlib.errors import AudioError
 from astlib.frontend import LogMel
 from astlib.measure import evaluate, over_windows
-from astlib.model import AST, ASTConfig, to_probabilities
+from astlib.model import AST, ASTConfig
 from astlib.predict import probabilities
 from astlib.train.sampling import plan_epoch
 
