@@ -16,8 +16,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
 from torch import nn
 
 from .calibrate import choose_thresholds
@@ -61,6 +59,8 @@ def fit_head(vectors: Floats, classes: Ints, count: int, inverse_penalty: float 
     Raises:
         InvalidInput: examples of fewer than two classes.
     """
+    from sklearn.linear_model import LogisticRegression  # takes seconds, and using a head does not need it
+
     found = np.unique(classes)
     if len(found) < 2:
         raise InvalidInput(
@@ -128,6 +128,8 @@ def cross_validate(vectors: Floats, classes: Ints, groups: Ints, count: int) -> 
     Raises:
         InvalidInput: a class has one example only, or there are fewer than two classes.
     """
+    from sklearn.model_selection import StratifiedGroupKFold
+
     for c in np.unique(classes):
         if (classes == c).sum() < 2:
             raise InvalidInput(f"class {c} has one example; two or more are needed to test a head")

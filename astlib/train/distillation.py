@@ -28,7 +28,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -176,6 +175,8 @@ def lesson(answers: Answers, targets: Tensor, dim: int) -> Lesson:
     Raises:
         InvalidInput: fewer than two classes have clips with this label alone.
     """
+    from sklearn.linear_model import LogisticRegression  # takes seconds, and runs without a teacher do not need it
+
     features, single = answers.features, targets.sum(dim=1) == 1
     own = features[single]  # (clips with one label, 384)
     labels = targets[single].argmax(dim=1)
