@@ -9,7 +9,6 @@ Chapter: notebooks/19_a_thousand_hours.ipynb
 import csv
 import hashlib
 import html
-import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -140,24 +139,6 @@ def read_labels(paths: Iterable[str | Path]) -> list[Label]:
             raise InvalidInput(f"{path} has no row below its header")
         found += rows
     return found
-
-
-def write_labels(labels: Iterable[Label], path: str | Path) -> Path:
-    """Write a table of labels, as the page does.
-
-    Args:
-        labels: its rows.
-        path: the file; it is replaced as a whole.
-
-    Returns:
-        The path.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    lines = io.StringIO(newline="")
-    csv.writer(lines, lineterminator="\n").writerows([COLUMNS, *labels])
-    return write_whole(path, lines.getvalue().encode())
 
 
 def place(labels: Iterable[Label], embeddings: Embeddings) -> dict[int, str]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import check_browser
 from astlib import paths
 
 
@@ -23,3 +24,16 @@ def esc50_root() -> Path:
     if root is None:
         pytest.skip("ESC-50 not found: set ASTLIB_DATA")
     return root
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, as the tests of pages drive it. They are skipped where there is none."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(
+            executable_path=check_browser.find_browser(), args=[*check_browser.ARGUMENTS]
+        )
+        yield found
+        found.close()

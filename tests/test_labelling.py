@@ -6,13 +6,12 @@ import json
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import sync_playwright
 from test_embeddings import Levels
 
 import check_browser
 from astlib.embeddings import Embeddings, embed
 from astlib.errors import InvalidInput, NotFound
-from astlib.labelling import Label, as_classes, place, read_labels, write_labels, write_page
+from astlib.labelling import COLUMNS, Label, as_classes, place, read_labels, write_page
 
 needs_browser = pytest.mark.skipif(check_browser.find_browser() is None, reason=check_browser.HOW_TO_INSTALL)
 
@@ -32,16 +31,6 @@ def features(tmp_path_factory):
 def page_file(features, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "label.html"
     return write_page(features, [0, 2, 4, 5], ["crow", "dog", "background"], path, progress=False)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(
-            executable_path=check_browser.find_browser(), args=[*check_browser.ARGUMENTS]
-        )
-        yield found
-        found.close()
 
 
 def opened(context, page_file, errors):
@@ -140,7 +129,9 @@ def test_what_does_not_fit_on_a_page(features, tmp_path):
 
 def test_tables_are_read_as_written_and_mistakes_are_told(features, tmp_path):
     labels = [Label('a, "b" <i>.wav', 0.0, 1.0, "crow, young"), Label("c.wav", 0.5, 1.2, "background")]
-    path = write_labels(labels, tmp_path / "labels.csv")
+    path = tmp_path / "labels.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([COLUMNS, *labels])
     assert read_labels([path]) == labels
     placed = place([*labels, Label("c.wav", 0.0, 1.0, " dog ")], features)
     assert placed == {0: "crow, young", 4: "dog"}, "the nearest window; the later label of a window counts"

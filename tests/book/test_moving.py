@@ -4,7 +4,6 @@ import re
 
 import pytest
 import torch
-from playwright.sync_api import sync_playwright
 
 import check_browser
 import check_moving
@@ -26,16 +25,6 @@ TERM = '<p id="term-token">A <a class="reference internal" href="#term-token">to
 TERMS = (
     '<script type="application/json" id="book-terms">{"term-token": "One vector of the <em>sequence</em>."}</script>'
 )
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(
-            executable_path=check_browser.find_browser(), args=[*check_browser.ARGUMENTS]
-        )
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
