@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-import soundfile
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -375,7 +374,7 @@ def embed(
         failed = {name: part.error for name, part in known.items() if part.error}
         unchanged, gone = len(names) - len(waiting) - len(failed), sorted(set(writer.files) - set(names))
         summary = Summary(len(names), unchanged=unchanged, failed=failed, gone=gone)
-        lengths = {name: _duration(base / name) for name in waiting}
+        lengths = {name: audio.header_seconds(base / name)[0] for name in waiting}  # probably; for the bar
         with tqdm(total=round(sum(lengths.values())), desc="embedding", unit="s", disable=not progress) as bar:
             for name in waiting:
                 before = bar.n
@@ -410,15 +409,6 @@ def _embed_file(encoder: Encoder, path: Path, known: Stretch, hop: float, writer
         part = replace(known, begin=done, windows=0, error=str(error))
         writer.add(part, torch.empty(0, encoder.dim))
         yield part
-
-
-def _duration(path: Path) -> float:
-    """How long a sound probably is in seconds, by its header, for the progress bar; 0 if that does not say."""
-    try:
-        info = soundfile.info(os.fspath(path))
-    except (soundfile.SoundFileError, RuntimeError, TypeError):
-        return 0.0
-    return float(info.duration) if info.frames < 1 << 62 else 0.0
 
 
 @contextlib.contextmanager
