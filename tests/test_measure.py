@@ -42,7 +42,7 @@ def test_the_mean_is_that_of_the_clips(kind):
 def test_evaluate_counts_every_clip_once_whatever_the_batch(model):
     one, whole = (
         evaluate(model, TEST, batch=1, progress=False, windows=False),
-        evaluate(model, TEST, batch=64, progress=False),
+        evaluate(model, TEST, batch=64, progress=False, windows=False),
     )
     assert isinstance(one, Evaluation) and one.names == TEST.names and not one.unusable.problems
     assert one.logits.shape == (len(TEST), len(TEST.labels)) and one.logits.dtype == torch.float32
@@ -67,7 +67,7 @@ def test_a_clip_that_cannot_be_read_counts_nowhere(model):
     clips.bad = {clips.sources[3]}
     found, whole = (
         evaluate(model, clips, batch=4, progress=False, windows=False),
-        evaluate(model, TEST, batch=4, progress=False),
+        evaluate(model, TEST, batch=4, progress=False, windows=False),
     )
     assert found.names == [name for i, name in enumerate(clips.names) if i != 3]
     assert found.unusable.counts()["unreadable"] == 1 and list(found.unusable.problems) == [clips.names[3]]

@@ -1,5 +1,6 @@
 """What test_kill.py kills: a short run that writes a checkpoint after every step, in a process of its own."""
 
+import faulthandler
 import os
 import signal
 from pathlib import Path
@@ -16,10 +17,12 @@ RECIPE = RECIPES["synthetic"].replace(
     average=(1, 2), selection="average", windows=True,
 )  # fmt: skip
 WRITES = ("replace", "fsync", "rename")
+HANGS = 300  # seconds
 
 
 def run(out: str, ledger: str) -> None:
     """The whole run, and its record in the ledger: everything that is ever written."""
+    faulthandler.dump_traceback_later(HANGS, exit=True)  # a run that hangs says where, and fails the test
     torch.set_num_threads(1)
     train = Synthetic(split="train").select(labels=LABELS, limit_per_class=5)  # 15 clips: the last step is small
     test = Synthetic(split="test").select(labels=LABELS, limit_per_class=3)
