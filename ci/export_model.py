@@ -36,7 +36,7 @@ is named.
 | result | accuracy {accuracy:.1f} % on fold {fold} ({test_clips} clips), {rule} |
 | trained on | the other four folds of ESC-50 ({train_clips} clips), {epochs} epochs |
 | start | {source} |
-| input | mono sound at 16 kHz; {frames} frames of 10 ms, {mels} mel bins; strides {fstride} x {tstride} |
+{teacher}| input | mono sound at 16 kHz; {frames} frames of 10 ms, {mels} mel bins; strides {fstride} x {tstride} |
 | run | `{id}` |
 | commit | `{commit}` |
 | data | `{data_hash}` (training part) |
@@ -63,8 +63,15 @@ It was trained on {train_clips} clips of five seconds, so its probabilities are 
 
 ESC-50 (K. J. Piczak, 2015) is published under CC BY-NC 3.0, and these weights, which were trained on it, are published
 under the same licence, for non-commercial use. The ImageNet weights that the training started from are under Apache-2.0
-(timm). The code of astlib is under the MIT License.
+(timm). {lineage}The code of astlib is under the MIT License.
 """
+
+TEACHER = """| teacher | {name}, `{hash}`; it heard the training clips and {mixtures:,} mixtures of each training fold |
+"""
+
+LINEAGE = """The teacher (F. Schmid, K. Koutini, G. Widmer, ICASSP 2023) is under the MIT licence. It has heard AudioSet
+(J. Gemmeke et al., ICASSP 2017), and by way of it this network has AudioSet in it: its accuracy is not one "without
+extra audio data". """
 
 UNDECIDED = """## Sounds of none of its classes
 
@@ -119,6 +126,10 @@ def main(run_folder: str, name: str) -> None:
 def write_card(folder: Path) -> None:
     """Write README.md of an embedded model from its run, its configuration and what is known of its decision."""
     record, model = Record.load(folder / "run.json"), AST.from_pretrained(folder)
+    recipe = record.as_recipe()
+    teacher = ""
+    if recipe.teacher:
+        teacher = TEACHER.format(name=recipe.teacher, hash=record.weights["teacher"], mixtures=recipe.mixtures)
     card = CARD.format(
         name=folder.name,
         id=record.id,
@@ -129,9 +140,11 @@ def write_card(folder: Path) -> None:
         rule=record.metrics["rule"],
         fold=record.parameters["fold"],
         test_clips=record.data["test"]["clips"],
-        train_clips=record.data["train"]["clips"],
+        train_clips=record.data["train"]["clips"] - 4 * recipe.mixtures,
         epochs=record.parameters["epochs"],
         source=record.weights["source"],
+        teacher=teacher,
+        lineage=LINEAGE if recipe.teacher else "",
         frames=model.cfg.input_tdim,
         mels=model.cfg.input_fdim,
         fstride=model.cfg.fstride,
