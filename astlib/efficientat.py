@@ -202,15 +202,10 @@ def load_efficientat() -> EfficientAT:
     if path is None:
         raise WeightsNotFound(
             f"the weights of EfficientAT mn04 are not here (looked for {' and '.join(FILES)} in "
-            f"{', '.join(map(str, weight_folders()))}). Get them from their authors, under the MIT licence, 4 MB: "
-            f"{ADDRESS}. Put the file into {weight_folders()[-1]}"
+            f"{', '.join(map(str, weight_folders()))}). `astlib data fetch {NAME}` gets them from their authors, under "
+            f"the MIT licence, 4 MB. Or download {ADDRESS} yourself and put the file into {weight_folders()[-1]}"
         )
-    state = _read(path)
-    if (found := weights_hash(state)) != WEIGHTS_HASH:
-        raise InvalidInput(
-            f"{path} holds other weights than EfficientAT's mn04_as_mAP_432.pt: their hash is {found}, expected "
-            f"{WEIGHTS_HASH}. Download {ADDRESS} again"
-        )
+    state = read_efficientat(path)
     network = EfficientAT()
     own, renamed = network.state_dict(), {_torchvision_name(key): value for key, value in state.items()}
     # The squeeze-and-excitation layers are linear in EfficientAT and convolutions of size 1 in torchvision.
@@ -218,8 +213,18 @@ def load_efficientat() -> EfficientAT:
     return network.requires_grad_(False).eval()
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """The state dict of a file, by its authors' names."""
+def read_efficientat(path: Path) -> dict[str, Tensor]:
+    """Read the teacher's weights, and check by their hash that they are the published ones.
+
+    Args:
+        path: a file with one of the names in FILES. A pickle is read without executing anything in it.
+
+    Returns:
+        Name to tensor, by the names of its authors.
+
+    Raises:
+        InvalidInput: the file is damaged, or holds other weights.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -231,6 +236,11 @@ def _read(path: Path) -> dict[str, Tensor]:
         )
     except (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise InvalidInput(f"{path} is damaged: {error}. Download {ADDRESS} again") from error
+    if (found := weights_hash(state)) != WEIGHTS_HASH:
+        raise InvalidInput(
+            f"{path} holds other weights than EfficientAT's mn04_as_mAP_432.pt: their hash is {found}, expected "
+            f"{WEIGHTS_HASH}. Download {ADDRESS} again"
+        )
     return state
 
 

@@ -42,8 +42,13 @@ def data_list() -> None:
 
 
 @data_app.command("fetch")
-def data_fetch(name: Annotated[str, typer.Argument(help="A data set; `astlib data list` shows them.")]) -> None:
-    """Download a data set into the user's cache and verify it. The same command continues an interrupted download."""
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="A data set (`astlib data list` shows them), or efficientat-mn04.")],
+) -> None:
+    """Download a data set, or the weights of a teacher, into the user's cache, and verify it.
+
+    The same command continues an interrupted download.
+    """
     from ..data.fetch import DOWNLOADS, fetch
     from ..paths import cache
 
@@ -51,8 +56,8 @@ def data_fetch(name: Annotated[str, typer.Argument(help="A data set; `astlib dat
         typer.echo(f"{name}: {DOWNLOADS[name].size}, {DOWNLOADS[name].licence}")
     place = fetch(name)
     typer.echo(f"{name} is in {place}")
-    if place.parent != cache() / "data":
-        typer.echo("It was there before. To download it all the same, unset ASTLIB_DATA")
+    if cache() not in place.parents:
+        typer.echo("It was there before. To download it all the same, unset ASTLIB_DATA and ASTLIB_WEIGHTS")
 
 
 @data_app.command("check")

@@ -1,11 +1,11 @@
-"""Download a data set into the user's cache: continued after an interruption, verified, and only then unpacked.
+"""Download data sets and weights into the user's cache: continued after an interruption, verified, and only then used.
 
 Chapter: book/how_to_run.md
 
-A data set gets its name in the cache in one step, when all of it is there and verified. Until then it is a `.part`
-beside that name, which the next attempt continues if the server can send the rest (GitHub packs its archives on request
-and may start over). Archives are downloaded by the code below and not by pooch, the usual library for this, which
-starts over after an interruption. AudioSet's 50 GB are downloaded by huggingface_hub, file by file.
+What is downloaded gets its name in the cache in one step, when all of it is there and verified. Until then it is a
+`.part` beside that name, which the next attempt continues if the server can send the rest (GitHub packs its archives on
+request and may start over). Archives are downloaded by the code below and not by pooch, the usual library for this,
+which starts over after an interruption. AudioSet's 50 GB are downloaded by huggingface_hub, file by file.
 """
 
 import csv
@@ -29,7 +29,7 @@ from typing import Any
 
 import soundfile
 
-from ..errors import ConnectionLost, FetchError
+from ..errors import ConnectionLost, FetchError, InvalidInput
 from ..paths import cache, data_folders, find_data
 
 BLOCK_BYTES = 1 << 20
@@ -51,6 +51,7 @@ class Archive:
         disk: GB that the archive and its content take together.
         sha256: of the archive; None if the server's archives have no stable hash.
         verify: takes the unpacked folder and raises FetchError if it is not the data set.
+        store: the folder of the cache.
     """
 
     url: str
@@ -60,6 +61,7 @@ class Archive:
     disk: float = 0.0
     sha256: str | None = None
     verify: Callable[[Path], None] = lambda folder: None
+    store: str = "data"
 
     def here(self) -> Path | None:
         """Find the data set on this machine.
@@ -114,6 +116,7 @@ class HubFiles:
         size: of the download, in words, such as "about 50 GB".
         licence: of the data, in words.
         folder: name of the data set's folder in the cache.
+        store: the folder of the cache.
     """
 
     repo: str
@@ -122,6 +125,7 @@ class HubFiles:
     size: str
     licence: str
     folder: str
+    store: str = "data"
 
     def here(self) -> Path | None:
         """Find the data set on this machine.
@@ -194,6 +198,67 @@ class HubFiles:
                 )
 
 
+@dataclass(frozen=True)
+class TeacherWeights:
+    """The weights of EfficientAT, as its authors published them.
+
+    Attributes:
+        size: of the download, in words.
+        licence: of the weights, in words.
+        store: the folder of the cache.
+    """
+
+    size: str = "4 MB"
+    licence: str = "MIT"
+    store: str = "weights"
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        from ..efficientat import ADDRESS  # imports torch, which no other download needs
+
+        return ADDRESS
+
+    @property
+    def folder(self) -> str:
+        """Name of the file in the cache."""
+        return self.url.rpartition("/")[2]
+
+    def here(self) -> Path | None:
+        """Find the weights on this machine.
+
+        Returns:
+            Their file, or None.
+        """
+        from ..efficientat import find_efficientat
+
+        return find_efficientat()
+
+    def get(self, final: Path, progress: bool) -> None:
+        """Download and verify the weights.
+
+        Args:
+            final: the file that they become, in one step.
+            progress: show a progress bar.
+
+        Raises:
+            FetchError: they did not arrive, or are not the published ones.
+            OSError: they cannot be written.
+        """
+        from ..efficientat import read_efficientat
+
+        part = final.with_name(f"{final.name}.part")
+        try:
+            download(self.url, part, progress)
+            read_efficientat(part)
+        except ConnectionLost as error:
+            raise FetchError(f"{error}. Or put it there by hand as {final}") from None
+        except InvalidInput as error:
+            part.unlink()
+            raise FetchError(f"{error}. It was thrown away") from None
+        os.replace(part, final)
+
+
 def verify_esc50(folder: Path) -> None:
     """Check that a folder is ESC-50: the official list and 2,000 clips of 5 s. GitHub's archives have no stable hash.
 
@@ -243,7 +308,9 @@ def whole_list(path: Path) -> bool:
     return f"num_segs={sum(not line.startswith('#') for line in lines)}," in "".join(lines[:2])
 
 
-DOWNLOADS: dict[str, Archive | HubFiles] = {
+Download = Archive | HubFiles | TeacherWeights
+
+DOWNLOADS: dict[str, Download] = {
     "esc50": Archive(
         url="https://github.com/karolpiczak/ESC-50/archive/refs/heads/master.zip",
         size="about 600 MB",
@@ -279,11 +346,12 @@ DOWNLOADS: dict[str, Archive | HubFiles] = {
         licence="the lists CC BY 4.0; the sounds belong to those who made them",
         folder="audioset",
     ),
+    "efficientat-mn04": TeacherWeights(),
 }
 
 
-def fetch(name: str, source: Archive | HubFiles | None = None, progress: bool = True) -> Path:
-    """Download a data set, unless it is on this machine already.
+def fetch(name: str, source: Download | None = None, progress: bool = True) -> Path:
+    """Download a data set or weights, unless they are on this machine already.
 
     Args:
         name: one of DOWNLOADS.
@@ -291,7 +359,7 @@ def fetch(name: str, source: Archive | HubFiles | None = None, progress: bool = 
         progress: show progress bars.
 
     Returns:
-        Its folder.
+        Its folder; the file of weights.
 
     Raises:
         FetchError: the server does not send it or sends something else, or the disk is full. What has arrived is kept,
@@ -299,11 +367,11 @@ def fetch(name: str, source: Archive | HubFiles | None = None, progress: bool = 
     """
     if source is None:
         if name not in DOWNLOADS:
-            raise FetchError(f"no data set {name!r} can be fetched. Known: {', '.join(DOWNLOADS)}")
+            raise FetchError(f"there is no download {name!r}. Known: {', '.join(DOWNLOADS)}")
         source = DOWNLOADS[name]
         if (here := source.here()) is not None:
             return here
-    folder = cache() / "data"
+    folder = cache() / source.store
     final = folder / source.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -16,11 +16,14 @@ import zipfile
 import numpy as np
 import pytest
 import soundfile
+import torch
 
+from astlib import efficientat
 from astlib.data import fetch as fetching
 from astlib.data.fetch import DOWNLOADS, Archive, fetch, unpack_archive, verify_esc50, whole_list
 from astlib.errors import FetchError
 from astlib.paths import cache, find_data
+from astlib.saved import weights_hash
 
 
 def archive(entries: dict[str, bytes]) -> bytes:
@@ -282,6 +285,52 @@ def test_esc50_is_told_by_its_content(tmp_path, esc50_root):
 def test_unknown_names_are_refused_with_the_known_ones():
     with pytest.raises(FetchError, match="Known: esc50"):
         fetch("imagenet")
+
+
+def pickled(value) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+class Code:
+    """Something that a pickle would execute."""
+
+    def __reduce__(self):
+        return (os.mkdir, ("/tmp/executed-by-a-pickle",))
+
+
+@pytest.fixture
+def authors(server, monkeypatch):
+    """The server of the teacher's authors, with other weights that count as theirs."""
+    state = {"classifier.5.bias": torch.arange(527.0)}
+    monkeypatch.delenv("ASTLIB_WEIGHTS", raising=False)
+    monkeypatch.setattr(efficientat, "ADDRESS", server.url.replace("set.zip", efficientat.FILES[1]))
+    monkeypatch.setattr(efficientat, "WEIGHTS_HASH", weights_hash(state))
+    server.content = pickled(state)
+    return server
+
+
+def test_the_teachers_weights_are_fetched_checked_and_found(authors):
+    assert efficientat.find_efficientat() is None
+    place = fetch("efficientat-mn04", progress=False)
+    assert place == cache() / "weights" / "mn04_as_mAP_432.pt" == efficientat.find_efficientat()
+    assert len(efficientat.read_efficientat(place)["classifier.5.bias"]) == 527
+    assert fetch("efficientat-mn04", progress=False) == place and len(authors.requests) == 1, "it is here already"
+    assert [path.name for path in place.parent.iterdir()] == [place.name]
+
+
+@pytest.mark.parametrize("content, said", [
+    (pickled({"classifier.5.bias": torch.zeros(527)}), "holds other weights"),
+    (pickled({"classifier.5.bias": Code()}), "is damaged"),
+    (b"<html>not found</html>", "is damaged"),
+    (GOOD[:1000], "is damaged"),
+])  # fmt: skip
+def test_other_weights_than_the_teachers_are_thrown_away(authors, content, said):
+    authors.content = content
+    with pytest.raises(FetchError, match=said):
+        fetch("efficientat-mn04", progress=False)
+    assert not list((cache() / "weights").iterdir()) and not os.path.exists("/tmp/executed-by-a-pickle")
 
 
 # --- AudioSet from the hub --------------------------------------------------------------------------------------------

@@ -3,9 +3,11 @@
 import faulthandler
 import os
 import signal
+import threading
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from astlib.data import Synthetic
 from astlib.recipes import RECIPES
@@ -23,6 +25,9 @@ HANGS = 300  # seconds
 def run(out: str, ledger: str) -> None:
     """The whole run, and its record in the ledger: everything that is ever written."""
     faulthandler.dump_traceback_later(HANGS, exit=True)  # a run that hangs says where, and fails the test
+    # tqdm's own lock is shared by all processes that are forked from one server: whoever is killed while holding it
+    # would block all later ones. Runs that are started one by one do not share it.
+    tqdm.set_lock(threading.RLock())
     torch.set_num_threads(1)
     train = Synthetic(split="train").select(labels=LABELS, limit_per_class=5)  # 15 clips: the last step is small
     test = Synthetic(split="test").select(labels=LABELS, limit_per_class=3)
