@@ -20,6 +20,7 @@ Rule = Literal["", "last", "best_on_test", "average"]
 
 ALL_FOLDS = (1, 2, 3, 4, 5)
 SEEDS = (0, 1, 2)
+FIVE_SEEDS = (0, 1, 2, 3, 4)  # where all runs share one division of the data
 RELEASED_MODEL = "MIT/ast-finetuned-audioset-10-10-0.4593"  # the authors' best model on AudioSet
 
 
@@ -125,6 +126,15 @@ TABLES = {
         PaperTable("esc50", "ESC-50", "table 7", "esc50/ast-s"),
         PaperTable("speech-commands", "Speech Commands", "table 7", "speech-commands/ast-s"),
         PaperTable("cnns", "CNNs beside it", "table 1", "cnns/ast"),
+        PaperTable(
+            "mixtures", "Several sounds at once", "ours: tables 1, 2 and 5 in small, on mixtures", "mixtures/imagenet"
+        ),
+        PaperTable(
+            "from-scratch",
+            "From random weights, five times as long",
+            "ours: three learning rates for each network",
+            "from-scratch/ast-3e-4",
+        ),
         PaperTable(
             "channels",
             "From three colours to one channel",
@@ -249,6 +259,7 @@ PAPER_CELLS: tuple[AnyCell, ...] = (
 REFERENCE, NINE_WORDS = RECIPES["esc50-ablation"], RECIPES["speech-commands-tiny"]
 PLAIN, TAUGHT = RECIPES["esc50-tiny"], RECIPES["esc50-taught"]
 THREE_EPOCHS = NINE_WORDS.replace(epochs=3)
+RATES = ("1e-4", "3e-4", "1e-3")
 FILL_WORDS = {
     "zero": "0 in the log-mel, as the original",
     "silence": "the floor of the log-mel",
@@ -257,55 +268,98 @@ FILL_WORDS = {
 
 
 def _tiny(
-    name: str, what: str, published: str = "", recipe: Recipe = REFERENCE, chapter: str = ABLATIONS, **changes: Any
+    name: str,
+    what: str,
+    published: str = "",
+    recipe: Recipe = REFERENCE,
+    chapter: str = ABLATIONS,
+    seeds: tuple[int, ...] = (0,),
+    rule: Rule = "",
+    **changes: Any,
 ) -> Cell:
     folds = ALL_FOLDS if recipe.dataset == "esc50" else (1,)
-    return Cell(name, what, recipe.replace(**changes), chapter, folds, published=published, scale="tiny")
+    return Cell(name, what, recipe.replace(**changes), chapter, folds, seeds, published, rule, scale="tiny")
+
+
+def _near(
+    name: str, what: str, published: str = "", recipe: Recipe = REFERENCE, chapter: str = ABLATIONS, **changes: Any
+) -> Cell:
+    """A setting so near to its reference that one seed cannot tell them apart; `results/protocol.json` lists them."""
+    return _tiny(name, what, published, recipe, chapter, SEEDS, **changes)
+
+
+def _mixture(name: str, what: str, rule: Rule = "", **changes: Any) -> Cell:
+    recipe = RECIPES["esc50-mixture-tiny"]
+    return _tiny(f"mixtures/{name}", what, "", recipe, AUDIOSET_CHAPTER, FIVE_SEEDS, rule, **changes)
+
+
+def _long(name: str, what: str, recipe: Recipe, lr: str, **changes: Any) -> Cell:
+    """A network from random weights, trained five times as long as in the other tables, at one learning rate."""
+    longer: dict[str, Any] = {"init": "scratch", "epochs": 50, "decay_from": 20, "lr": float(lr)}
+    return _tiny(f"from-scratch/{name}-{lr}", f"{what}, {lr}", "", recipe, CNN_CHAPTER, **longer | changes)
 
 
 # One row per cell.
 # fmt: off
+MIXED, MIXED_OVERLAP = _mixture("imagenet", "ImageNet"), _mixture("overlap-6", "ImageNet, overlap 6", **_stride(10))
 TINY_CELLS: tuple[AnyCell, ...] = (
-    _tiny("esc50/ast-s", "AST-Tiny, ImageNet, no overlap", "esc50-ast-s", RECIPES["esc50-tiny"], ESC_CHAPTER),
-    _tiny("speech-commands/ast-s", "AST-Tiny, ImageNet, nine words", "sc-ast-s", NINE_WORDS, WORDS_CHAPTER),
+    _near("esc50/ast-s", "AST-Tiny, ImageNet, no overlap", "esc50-ast-s", PLAIN, ESC_CHAPTER),
+    _tiny("speech-commands/scratch", "AST-Tiny, random weights, nine words", "", NINE_WORDS, WORDS_CHAPTER, FIVE_SEEDS,
+          init="scratch"),
+    _tiny("speech-commands/ast-s", "AST-Tiny, ImageNet, nine words", "sc-ast-s", NINE_WORDS, WORDS_CHAPTER,
+          FIVE_SEEDS),
+    _tiny("speech-commands/ast-p", "AST-Tiny, ImageNet and ESC-50, nine words", "sc-ast-p", NINE_WORDS, WORDS_CHAPTER,
+          FIVE_SEEDS, init="ast-tiny-esc50"),
     _tiny("pretraining/none", "random weights", "pretraining-none-balanced", init="scratch"),
-    _tiny("pretraining/imagenet", "ImageNet", "pretraining-imagenet-balanced"),
-    *(_tiny(f"position/{mode}", what, f"position-{mode}", position=mode) for mode, what in POSITION.items()),
-    _tiny("overlap/0", "overlap 0", "overlap-0-balanced", **_stride(16)),
-    _tiny("overlap/2", "overlap 2", "overlap-2-balanced", **_stride(14)),
-    _tiny("overlap/4", "overlap 4", "overlap-4-balanced", **_stride(12)),
-    _tiny("overlap/6", "overlap 6", "overlap-6-balanced", **_stride(10)),
+    _near("pretraining/imagenet", "ImageNet", "pretraining-imagenet-balanced"),
+    _tiny("position/reinit", POSITION["reinit"], "position-reinit", position="reinit"),
+    _near("position/nearest", POSITION["nearest"], "position-nearest", position="nearest"),
+    _near("position/bilinear", POSITION["bilinear"], "position-bilinear", position="bilinear"),
+    _near("overlap/0", "overlap 0", "overlap-0-balanced", **_stride(16)),
+    _near("overlap/2", "overlap 2", "overlap-2-balanced", **_stride(14)),
+    _near("overlap/4", "overlap 4", "overlap-4-balanced", **_stride(12)),
+    _near("overlap/6", "overlap 6", "overlap-6-balanced", **_stride(10)),
     _tiny("patch/128x2", "128 x 2, random weights", "patch-128x2-none", **_patch(128, 2)),
     _tiny("patch/16x16", "16 x 16, random weights", "patch-16x16-none", **_patch(16, 16)),
     _tiny("patch/32x32", "32 x 32, random weights", "patch-32x32-none", **_patch(32, 32)),
-    _tiny("weights/vit", "ViT-Ti", "weights-vit-base", weights="vit_tiny_patch16_224"),
-    _tiny("weights/deit", "DeiT-Ti without distillation", "weights-deit", weights="deit_tiny_patch16_224"),
-    _tiny("weights/deit-distilled", "DeiT-Ti with distillation", "weights-deit-distilled",
+    _near("weights/vit", "ViT-Ti", "weights-vit-base", weights="vit_tiny_patch16_224"),
+    _near("weights/deit", "DeiT-Ti without distillation", "weights-deit", weights="deit_tiny_patch16_224"),
+    _near("weights/deit-distilled", "DeiT-Ti with distillation", "weights-deit-distilled",
           weights="deit_tiny_distilled_patch16_224"),
     _tiny("cnns/ast", "AST-Tiny, random weights", "", REFERENCE, CNN_CHAPTER, init="scratch"),
     _tiny("cnns/cnn-mlp", "CNN + MLP, random weights", "", RECIPES["esc50-cnn-mlp"], CNN_CHAPTER, init="scratch"),
     _tiny("cnns/psla", "PSLA, random weights", "", RECIPES["esc50-psla"], CNN_CHAPTER, init="scratch"),
     _tiny("cnns/psla-imagenet", "PSLA, ImageNet", "", RECIPES["esc50-psla"], CNN_CHAPTER, init="imagenet"),
-    _tiny("channels/sum", "summed, as the code does"),
-    _tiny("channels/mean", "averaged, as the paper says", channels="mean"),
-    *(_tiny(f"fill/{fill}", what, fill=fill) for fill, what in FILL_WORDS.items()),
+    *(_long("ast", "AST-Tiny, squares", REFERENCE, lr) for lr in RATES),
+    *(_long("slices", "AST-Tiny, slices", REFERENCE, lr, **_patch(128, 2)) for lr in RATES),
+    *(_long("cnn-mlp", "CNN + MLP", RECIPES["esc50-cnn-mlp"], lr) for lr in RATES),
+    *(_long("psla", "PSLA", RECIPES["esc50-psla"], lr) for lr in RATES),
+    _mixture("scratch", "random weights", init="scratch"),
+    MIXED,
+    _mixture("last-epoch", "ImageNet, last epoch instead of averaged weights", rule="last"),
+    MIXED_OVERLAP,
+    Ensemble("mixtures/ensemble-s", "five runs with other seeds", (MIXED,), AUDIOSET_CHAPTER),
+    Ensemble("mixtures/ensemble-m", "the five, and five of overlap 6", (MIXED, MIXED_OVERLAP), AUDIOSET_CHAPTER),
+    _near("channels/sum", "summed, as the code does"),
+    _near("channels/mean", "averaged, as the paper says", channels="mean"),
+    *(_near(f"fill/{fill}", what, fill=fill) for fill, what in FILL_WORDS.items()),
     *(_tiny(f"fill-words/{fill}", what, "", THREE_EPOCHS, WORDS_CHAPTER, fill=fill) for fill, what in
       FILL_WORDS.items()),
-    _tiny("tokens/two", "class and distillation token"),
-    _tiny("tokens/one", "class token alone", prefix_tokens=1),
-    _tiny("normalisation/recipe", "ESC-50's, as published", mean=REFERENCE.mean, std=REFERENCE.std),
-    _tiny("normalisation/audioset", "AudioSet's", mean=_BALANCED.mean, std=_BALANCED.std),
+    _near("tokens/two", "class and distillation token"),
+    _near("tokens/one", "class token alone", prefix_tokens=1),
+    _near("normalisation/recipe", "ESC-50's, as published", mean=REFERENCE.mean, std=REFERENCE.std),
+    _near("normalisation/audioset", "AudioSet's", mean=_BALANCED.mean, std=_BALANCED.std),
     _tiny("normalisation/none", "none: the log-mel as it is", mean=0.0, std=0.5),
-    _tiny("learning-rate/1e-4", "1e-4, the paper's for base", lr=1e-4),
-    _tiny("learning-rate/3e-4", "3e-4, the recipe's", lr=3e-4),
+    _near("learning-rate/1e-4", "1e-4, the paper's for base", lr=1e-4),
+    _near("learning-rate/3e-4", "3e-4, the recipe's", lr=3e-4),
     _tiny("learning-rate/1e-3", "1e-3", lr=1e-3),
     # What the teacher brings is the difference to "labels": mixtures and patch-out are in both.
-    _tiny("teacher/none", "ImageNet, no teacher", "esc50-ast-s", PLAIN, TEACHER_CHAPTER),
-    _tiny("teacher/labels", "the labels alone, with its mixtures and patch-out", "", TAUGHT, TEACHER_CHAPTER,
+    _near("teacher/none", "ImageNet, no teacher", "esc50-ast-s", PLAIN, TEACHER_CHAPTER),
+    _near("teacher/labels", "the labels alone, with its mixtures and patch-out", "", TAUGHT, TEACHER_CHAPTER,
           teacher_classes=0.0, teacher_features=0.0),
-    _tiny("teacher/mn04", "taught by EfficientAT mn04", "esc50-ast-p", TAUGHT, TEACHER_CHAPTER),
-    _tiny("teacher-overlap/none", "ImageNet, no teacher, overlap 6", "esc50-ast-s", REFERENCE, TEACHER_CHAPTER),
-    _tiny("teacher-overlap/mn04", "taught by EfficientAT mn04, overlap 6", "esc50-ast-p", TAUGHT, TEACHER_CHAPTER,
+    _near("teacher/mn04", "taught by EfficientAT mn04", "esc50-ast-p", TAUGHT, TEACHER_CHAPTER),
+    _near("teacher-overlap/none", "ImageNet, no teacher, overlap 6", "esc50-ast-s", REFERENCE, TEACHER_CHAPTER),
+    _near("teacher-overlap/mn04", "taught by EfficientAT mn04, overlap 6", "esc50-ast-p", TAUGHT, TEACHER_CHAPTER,
           **_stride(10)),
 )
 # fmt: on
