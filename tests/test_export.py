@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import astlib
-from astlib import audio
+from astlib import audio, explain
 from astlib.data import ESC50, Synthetic
 from astlib.decisions import Decision
-from astlib.export import to_onnx
+from astlib.export import inside_to_onnx, to_onnx
 from astlib.frontend import Features
 from astlib.predict import predict
 
@@ -167,6 +167,28 @@ def test_half_precision_of_other_weights_is_their_rounding_and_the_model_stays_a
     found, exact = run(session(path), mel), model(mel).numpy()
     rounded = model.half().float()(mel).numpy()
     assert np.abs(found - rounded).max() < 1e-5 < np.abs(found - exact).max() < 0.05
+
+
+@torch.inference_mode()
+def test_the_graphs_that_show_the_inside_equal_what_explain_computes(tmp_path):
+    model = astlib.AST.from_pretrained("ast-tiny-esc50")
+    front_end, inside = map(session, inside_to_onnx(model, tmp_path, torch.float16))
+    sounds = torch.stack([Synthetic(split="test").waveform(i) for i in (7, 40)])
+    mel = front_end.run(["mel"], {"waveform": sounds.numpy()})[0]
+    assert np.abs(mel - Features(model.cfg).mel(sounds).numpy()).max() < 1e-3
+    names = [output.name for output in inside.get_outputs()]
+    found = dict(zip(names, map(torch.from_numpy, inside.run(names, {"mel": mel})), strict=True))
+    x = Features(model.cfg)(sounds)
+    maps = explain.attention_maps(model, x)
+    assert maps.std() > 1e-3, "these maps are not all the same"
+    assert (found["attention"] - maps).abs().max() < 1e-3
+    products = found["queries"] @ found["keys"].transpose(-2, -1) / (model.cfg.dim // model.cfg.heads) ** 0.5
+    assert (products.softmax(-1) - maps).abs().max() < 1e-3
+    assert (found["rollout"] - explain.rollout(maps)).abs().max() < 1e-3
+    assert (found["tokens"][:, 0] - model.embed_tokens(x)).abs().max() < 1e-3
+    assert (model.norm(found["tokens"][:, -1]) - model.tokens(x)).abs().max() < 1e-3
+    assert (found["features"] - model.embed(x)).abs().max() < 1e-3
+    assert (found["logits"] - model(x)).abs().max() < 1e-3
 
 
 @pytest.fixture
