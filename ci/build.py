@@ -24,6 +24,7 @@ import api
 import front
 import questions
 import status
+import web
 from common import BUILD, EXECUTED, HTML, ROOT, SOURCE, TIMES, VENDOR, chapters, fail, table
 
 # npm package -> {file or folder in it: its place in _build/vendor/}
@@ -33,7 +34,7 @@ PACKAGES = {
         "es5/input/tex/extensions": "mathjax/input/tex/extensions",
         "LICENSE": "mathjax/LICENSE",
     },
-    "onnxruntime-web@1.27.0": {
+    "onnxruntime-web@1.30.0": {
         f"dist/{name}": f"onnxruntime/{name}"
         for name in ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
     },
@@ -174,11 +175,13 @@ def main() -> None:
     if missing:
         shutil.rmtree(HTML, ignore_errors=True)
         fail(f"not executed, or failed: {', '.join(missing)}; run ci/execute.py (`make book` does)")
-    configure(fetch_vendor())
+    self_contained = fetch_vendor()
+    configure(self_contained)
     status.write()  # once more: now it is known what every chapter took
     api.write()
     api.link_chapters()
     front.write()
+    web.write(self_contained)
     questions.write()
     seconds = render()
     times = json.loads(TIMES.read_text())

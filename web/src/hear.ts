@@ -1,0 +1,168 @@
+// Actions: load the network, hear a stored sound, a file or the microphone. Each ends in a new state and a sentence.
+
+import { frameCount, span } from "./about";
+import { decode, Refusal, refusal, Stream } from "./audio";
+import type { Network } from "./network";
+import { pretty } from "./page";
+import { loadInside, loadSound } from "./sounds";
+import type { Sound, Store } from "./state";
+
+const EVERY = 500; // milliseconds between two windows of the microphone
+
+export class Ear {
+  private stream: Stream | null = null;
+  private latest = 0; // the sound that was asked for last: an answer to an earlier one is dropped
+
+  constructor(
+    private store: Store,
+    private network: Network,
+    private base: string,
+  ) {}
+
+  async loadNetwork(): Promise<void> {
+    const { store } = this;
+    store.set({ network: "loading", status: "Loading the network …" });
+    try {
+      const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
+      const { fromCache } = await this.network.load((bytes) => {
+        const whole = megabytes(store.about.networkBytes);
+        store.set({ status: `Loading the network: ${megabytes(bytes)} of ${whole} MB …` });
+      });
+      const where = fromCache ? "It was still here from an earlier visit." : "";
+      store.set({ network: "ready", status: `The network is ready. ${where}` });
+    } catch (error) {
+      store.set({ network: "absent", status: `The network could not be loaded: ${(error as Error).message}.` });
+      return;
+    }
+    const { sound } = store.get();
+    if (sound && !sound.exact) {
+      await this.hear(sound.name, sound.samples);
+    }
+  }
+
+  // A sound that comes with the book: its stored numbers at once, exact ones if the network is there.
+  async choose(id: string): Promise<void> {
+    const { store, base } = this;
+    const { name } = store.about.sounds.find((sound) => sound.id === id) ?? { name: id };
+    await this.stopStream();
+    const mine = ++this.latest;
+    try {
+      const sound = await loadSound(store.about, base, id, name);
+      if (mine !== this.latest) {
+        return;
+      }
+      this.show(sound);
+      if (store.get().network === "ready") {
+        await this.hear(name, sound.samples);
+        return;
+      }
+      const inside = await loadInside(store.about, base, id);
+      if (mine === this.latest) {
+        store.set({ sound: { ...sound, inside } });
+      }
+    } catch (error) {
+      store.set({ status: `That did not work: ${(error as Error).message}.` });
+    }
+  }
+
+  async open(file: File): Promise<void> {
+    const { store } = this;
+    await this.stopStream();
+    store.set({ status: `Reading ${file.name} …` });
+    try {
+      const samples = await decode(store.about, file);
+      const problem = refusal(store.about, samples);
+      if (problem) {
+        throw new Refusal(problem);
+      }
+      store.set({ whole: samples.length > span(store.about) ? { name: file.name, samples } : null, part: 0 });
+      await this.hear(file.name, samples.subarray(0, span(store.about)));
+      store.did("own");
+    } catch (error) {
+      if (!(error instanceof Refusal)) {
+        throw error;
+      }
+      store.set({ status: error.message });
+    }
+  }
+
+  // Another part of a file that is longer than the network's input; parts overlap by half.
+  async hearPart(part: number): Promise<void> {
+    const { whole } = this.store.get();
+    if (whole) {
+      const start = part * Math.floor(span(this.store.about) / 2);
+      this.store.set({ part });
+      await this.hear(whole.name, whole.samples.subarray(start, start + span(this.store.about)));
+    }
+  }
+
+  async startStream(): Promise<void> {
+    const { store } = this;
+    store.set({ streaming: true, whole: null, status: "Waiting for the microphone …" });
+    try {
+      this.stream = await Stream.open(store.about, this.base);
+    } catch (error) {
+      store.set({ streaming: false, status: (error as Error).message });
+      return;
+    }
+    store.set({ status: "Listening. What is recorded stays in this page." });
+    for (let stream = this.stream; this.stream === stream; ) {
+      const wait = new Promise((resolve) => setTimeout(resolve, EVERY));
+      const samples = stream.latest();
+      const problem = refusal(store.about, samples);
+      if (!problem) {
+        await this.hear("your microphone", samples);
+        store.did("own");
+      } else if (samples.length >= store.about.frame) {
+        store.set({ status: "Listening: it is silent." });
+      }
+      await wait;
+    }
+  }
+
+  async stopStream(): Promise<void> {
+    const { stream } = this;
+    this.stream = null;
+    if (stream) {
+      await stream.close();
+      this.store.set({ streaming: false, status: "Stopped. What was heard last stays on the page." });
+    }
+  }
+
+  private async hear(name: string, samples: Float32Array): Promise<void> {
+    const { about } = this.store;
+    const mine = ++this.latest;
+    const problem = refusal(about, samples);
+    if (problem) {
+      this.store.set({ status: problem });
+      return;
+    }
+    try {
+      const own = new Float32Array(samples);
+      const heard = await this.network.hear(own);
+      if (mine !== this.latest) {
+        return;
+      }
+      this.show({
+        name,
+        samples: own,
+        mel: heard.mel,
+        frames: Math.min(about.frames, frameCount(about, own.length)),
+        logits: heard.logits,
+        rollout: heard.rollout,
+        inside: { queries: heard.queries, keys: heard.keys },
+        exact: true,
+      });
+      const seconds = (own.length / about.rate).toFixed(1);
+      this.store.set({
+        status: `${seconds} s of ${pretty(name)}, heard in ${(heard.milliseconds / 1000).toFixed(2)} s.`,
+      });
+    } catch (error) {
+      this.store.set({ status: `That did not work: ${(error as Error).message}.` });
+    }
+  }
+
+  private show(sound: Sound): void {
+    this.store.set({ sound, painted: new Map(), paintedLogits: null });
+  }
+}
