@@ -52,10 +52,10 @@ class CNNConfig(NetworkConfig):
         super().__post_init__()
         if self.network not in NETWORKS:
             raise InvalidInput(f"network must be one of {', '.join(NETWORKS)}; found {self.network!r}")
-        if self.label_dim < 1 or min(self.input_fdim, self.input_tdim) < 32:
+        if min(self.input_fdim, self.input_tdim) < 32:
             raise InvalidInput(
-                "a CNN needs 1 class or more, and 32 mel bins and frames or more, as it halves both five times; found "
-                f"{self.label_dim} classes, {self.input_fdim} mel bins and {self.input_tdim} frames"
+                "a CNN needs 32 mel bins and frames or more, as it halves both five times; found "
+                f"{self.input_fdim} mel bins and {self.input_tdim} frames"
             )
 
 

@@ -7,18 +7,17 @@ found out about them on clips that it was not trained on (`astlib.calibrate`). I
 Chapter: notebooks/08_measuring.ipynb
 """
 
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
 
 from .errors import InvalidInput
 from .files import write_json
+from .typed import check_types, read_json
 
 FILE = "decision.json"
 DEFAULT_THRESHOLD = 0.5  # of a class, where none was chosen
@@ -66,30 +65,16 @@ class Decision:
     note: str = ""
 
     def __post_init__(self) -> None:
-        if not _is_finite(self.temperature) or self.temperature <= 0:
+        check_types(self)
+        if self.temperature <= 0:
             raise InvalidInput(f"the temperature must be a number above 0; found {self.temperature!r}")
-        for name in ("thresholds", "none_weights"):
-            if (values := getattr(self, name)) is not None:
-                object.__setattr__(self, name, tuple(values))  # JSON gives lists
         for value in self.thresholds or ():
-            if not _is_finite(value) or not 0 <= value <= 1:
+            if not 0 <= value <= 1:
                 raise InvalidInput(f"a class's threshold must be a probability, 0 to 1; found {value!r}")
-        self._check_none()
-        if not isinstance(self.note, str):
-            raise InvalidInput(f"the note must be text; found {self.note!r}")
-
-    def _check_none(self) -> None:
-        if self.none_score not in get_args(NoneScore):
-            known = ", ".join(repr(name) for name in get_args(NoneScore))
-            raise InvalidInput(f"none_score must be one of {known}; found {self.none_score!r}")
         if (self.none_threshold is None) != (self.none_score == ""):
             raise InvalidInput("none_score and none_threshold belong together: give both or neither")
-        if self.none_threshold is not None and not _is_finite(self.none_threshold):
-            raise InvalidInput(f"none_threshold must be a finite number; found {self.none_threshold!r}")
         if (self.none_weights is None) != (self.none_score != "background"):
             raise InvalidInput('none_weights belong to the none_score "background": give both or neither')
-        if not all(_is_finite(value) for value in self.none_weights or ()):
-            raise InvalidInput("none_weights must be finite numbers")
 
     def check_classes(self, classes: int) -> None:
         """Check that this decision can be about a network with so many classes.
@@ -175,7 +160,7 @@ class Decision:
         if not path.is_file():
             return None
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = read_json(path.read_bytes())
             if not isinstance(values, dict):
                 raise InvalidInput(f"expected an object, found {type(values).__name__}")
             if unknown := sorted(set(values) - {field.name for field in fields(cls)}):
@@ -214,7 +199,3 @@ def known_score(logits: Tensor, kind: NoneScore, weights: Sequence[float] | None
     if kind == "background" and weights is not None:
         return logits @ torch.as_tensor(weights, dtype=logits.dtype, device=logits.device)
     raise InvalidInput(f"there is no score {kind!r}, or it lacks its weights")
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

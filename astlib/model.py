@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .errors import InvalidInput
-from .saved import NetworkConfig, SavedNetwork
+from .saved import MOST_FRAMES, NetworkConfig, SavedNetwork
+from .typed import check_ranges
 
 # name: (width, heads, blocks); base224 and base384 differ in the ImageNet weights that fit them, not in shape
 SIZES = {
@@ -29,6 +30,7 @@ SIZES = {
     "large384": (1024, 16, 24),  # the paper's table 3 alone
 }
 MLP_RATIO = 4
+MOST_TOKENS = 100_000  # the paper has 1,212; attention over more than this would take a terabyte without fusing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,18 +60,25 @@ class ASTConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        height, width = self.patch
-        object.__setattr__(self, "patch", (height, width))  # JSON gives lists
         if self.model_size not in SIZES:
             raise InvalidInput(f"model_size must be one of {', '.join(SIZES)}; found {self.model_size!r}")
         if self.prefix_tokens not in (1, 2):
             raise InvalidInput(f"prefix_tokens must be 1 (ViT) or 2 (DeiT, AST); found {self.prefix_tokens}")
-        if min(self.label_dim, self.fstride, self.tstride, *self.patch) < 1:
-            raise InvalidInput(f"label_dim, fstride, tstride and patch must be 1 or more; found {self}")
+        check_ranges(self, {"fstride": (1, MOST_FRAMES), "tstride": (1, MOST_FRAMES)})
+        if min(self.patch) < 1:
+            raise InvalidInput(f"height and width of a patch must be 1 or more; found {self.patch}")
+        if not 0 < self.layer_norm_eps < 1:
+            raise InvalidInput(f"layer_norm_eps must be between 0 and 1; found {self.layer_norm_eps:g}")
         if self.input_fdim < self.patch[0] or self.input_tdim < self.patch[1]:
             raise InvalidInput(
                 f"the input of {self.input_fdim} mel bins x {self.input_tdim} frames is smaller than one patch of "
                 f"{self.patch[0]} x {self.patch[1]}: not a single token would come out"
+            )
+        f, t = token_grid(self)
+        if f * t > MOST_TOKENS:
+            raise InvalidInput(
+                f"an input of {self.input_fdim} mel bins x {self.input_tdim} frames has {f * t:,} patches, at most "
+                f"{MOST_TOKENS:,} are possible. Give a shorter input_tdim or larger strides"
             )
 
     @property

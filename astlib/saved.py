@@ -6,8 +6,6 @@ Chapter: notebooks/17_out_into_the_world.ipynb
 """
 
 import hashlib
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -21,9 +19,17 @@ from .decisions import FILE as DECISION_FILE
 from .decisions import Decision
 from .errors import InvalidInput, NotFound
 from .files import whole_folder, write_json, write_whole
-from .frontend import FILLS, Features, Fill
+from .frontend import Features, Fill
+from .typed import check_ranges, check_types, read_json
 
 Config = TypeVar("Config", bound="NetworkConfig")
+
+# The largest values that a configuration may have. They are far beyond every network that is used, and small enough
+# that a configuration of somebody else cannot take all memory.
+MOST_CLASSES = 100_000
+MOST_MELS = 4096
+MOST_FRAMES = 100_000  # 17 minutes
+LARGEST_CONSTANT = 1e6  # of mean and std
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +49,7 @@ class NetworkConfig:
         labels: names of the classes in the order of the logits, or None.
 
     Raises:
-        InvalidInput: a value that is out of range, or another number of labels than classes.
+        InvalidInput: a value of another type or out of range, or another number of labels than classes.
     """
 
     label_dim: int = 527
@@ -56,15 +62,17 @@ class NetworkConfig:
     labels: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.labels is not None:
-            object.__setattr__(self, "labels", tuple(self.labels))  # JSON gives lists
-            if len(self.labels) != self.label_dim:
-                raise InvalidInput(f"label_dim is {self.label_dim}, but {len(self.labels)} labels were given")
-        if self.fill not in FILLS:
-            raise InvalidInput(f"fill must be one of {', '.join(FILLS)}; found {self.fill!r}")
-        if not (math.isfinite(self.mean) and 0 < self.std < math.inf):
+        check_types(self)
+        check_ranges(
+            self,
+            {"label_dim": (1, MOST_CLASSES), "input_fdim": (1, MOST_MELS), "input_tdim": (1, MOST_FRAMES)},
+        )
+        if self.labels is not None and len(self.labels) != self.label_dim:
+            raise InvalidInput(f"label_dim is {self.label_dim}, but {len(self.labels)} labels were given")
+        if not (abs(self.mean) <= LARGEST_CONSTANT and 1 / LARGEST_CONSTANT <= self.std <= LARGEST_CONSTANT):
             raise InvalidInput(
-                f"mean and std must be finite, and std above 0; found mean {self.mean} and std {self.std}"
+                f"mean must be {-LARGEST_CONSTANT:g} to {LARGEST_CONSTANT:g}, and std {1 / LARGEST_CONSTANT:g} to "
+                f"{LARGEST_CONSTANT:g}; found mean {self.mean:g} and std {self.std:g}"
             )
 
     def replace(self, **changes: Any) -> Self:
@@ -105,6 +113,19 @@ class SavedNetwork(nn.Module):
             The network.
         """
         return cls(cfg)
+
+    @classmethod
+    def skeleton(cls, cfg: Any) -> Self:
+        """Build the network of a configuration without memory for its weights.
+
+        Args:
+            cfg: an instance of `config`.
+
+        Returns:
+            The network on the device "meta": the names and shapes of all its weights, and no values.
+        """
+        with torch.device("meta"):
+            return cls.from_config(cfg)
 
     def front_end(self) -> Features:
         """Return what turns waveforms into the input of this network.
@@ -152,7 +173,9 @@ class SavedNetwork(nn.Module):
             InvalidInput: a file is damaged, or belongs to a network of another kind.
         """
         folder = find_model(folder_or_name)
-        model = cls.from_config(read_config(folder, cls.config))
+        cfg = read_config(folder, cls.config)
+        check_weights(cls.skeleton(cfg), folder)  # before the configuration decides how much memory is taken
+        model = cls.from_config(cfg)
         read_weights(model, folder)
         model.decision = read_decision(folder, model.cfg.label_dim)
         return model.eval()
@@ -188,7 +211,7 @@ def read_json_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / "config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json(path.read_bytes())
     except ValueError as error:
         raise InvalidInput(f"{path} is damaged: {error}. Copy or download the model again") from error
     if not isinstance(config, dict):
@@ -214,14 +237,44 @@ def read_config(folder: Path, kind: type[Config]) -> Config:
     path, config = folder / "config.json", read_json_config(folder)
     unknown = sorted(set(config) - {field.name for field in fields(kind)})
     if unknown:
+        keys = ", ".join(f"{key:.40}" for key in unknown[:8])
         raise InvalidInput(
             f"{path} is not the configuration of an astlib {kind.__name__.removesuffix('Config')}: unknown keys "
-            f"{', '.join(unknown)}. astlib.networks.open_model opens every network of astlib, and Hugging Face folders"
+            f"{keys}. astlib.networks.open_model opens every network of astlib, and Hugging Face folders"
         )
     try:
         return kind(**config)
     except (TypeError, ValueError) as error:  # a value of a wrong type, or one that the configuration refuses
         raise InvalidInput(f"{path} cannot be used: {error}") from error
+
+
+def check_weights(model: nn.Module, folder: Path) -> None:
+    """Compare the names and shapes in `model.safetensors` with those of a network, without reading any weights.
+
+    Args:
+        model: the network; it may be without memory, see `SavedNetwork.skeleton`.
+        folder: folder of the saved network.
+
+    Raises:
+        InvalidInput: the file is damaged or holds the weights of another network.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / "model.safetensors"
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = {key: list(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 # not a dict
+    except (SafetensorError, OSError) as error:
+        raise InvalidInput(
+            f"{path} is damaged or belongs to another network: {error}. Copy or download the model again"
+        ) from error
+    expected = {key: list(value.shape) for key, value in model.state_dict().items()}
+    if wrong := sorted(key for key in {*expected, *found} if expected.get(key) != found.get(key)):
+        key = wrong[0]
+        raise InvalidInput(
+            f"{path} is damaged or belongs to another network: {len(wrong)} weights do not fit config.json, such as "
+            f"{key:.60}: expected {expected.get(key, 'nothing')}, found {found.get(key, 'nothing')}"
+        )
 
 
 def read_weights(model: nn.Module, folder: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 
 from .efficientat import DIM, NAME, WEIGHTS_HASH, EfficientAT, load_efficientat
@@ -67,6 +68,12 @@ class Tagger(SavedNetwork):
         self.cfg = cfg
         self._below = (tagger or load_efficientat(),)  # in a tuple it is no part of the state dict
         self.mlp_head = nn.Sequential(nn.LayerNorm(DIM), nn.Linear(DIM, cfg.label_dim))
+
+    @classmethod
+    def skeleton(cls, cfg: TaggerConfig) -> Self:
+        """Build the head without memory for its weights, see `SavedNetwork.skeleton`; the tagger is not loaded."""
+        with torch.device("meta"):
+            return cls(cfg, EfficientAT())
 
     @property
     def tagger(self) -> EfficientAT:

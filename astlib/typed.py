@@ -10,11 +10,11 @@ Chapter: book/how_to_run.md
 import json
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import fields
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from .errors import InvalidInput
 
@@ -22,7 +22,7 @@ WORDS = {int: "a whole number", float: "a finite number", str: "a text", bool: "
 SHOWN = 60  # characters of a value in a message
 
 
-def check_types(made: object) -> None:
+def check_types(made: Any) -> None:
     """Give every field of a dataclass the type that it declares; lists become tuples, whole numbers floats.
 
     Args:
@@ -31,7 +31,7 @@ def check_types(made: object) -> None:
     Raises:
         InvalidInput: a value that is not of its type. The message names the field.
     """
-    for name, hint in _hints(type(made)).items():
+    for name, hint in _hints(cast(Hashable, type(made))).items():
         object.__setattr__(made, name, typed(name, hint, getattr(made, name)))
 
 
@@ -75,9 +75,13 @@ def typed(name: str, hint: Any, value: Any) -> Any:
         return value
     if kind is tuple:
         return _tuple(name, inside, value)
-    if hint is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
+    if isinstance(value, bool):
+        if hint is not bool:
+            raise InvalidInput(f"{name} must be {WORDS[hint]}; found {value}")
+        return value
+    if hint is int and isinstance(value, numbers.Integral):
         return int(value)
-    if hint is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
+    if hint is float and isinstance(value, numbers.Real):
         try:
             value = float(value)
         except OverflowError:  # an integer of hundreds of digits; it stays one and is refused
@@ -133,7 +137,7 @@ def read_json(text: str | bytes) -> Any:
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
+def _hints(kind: Any) -> dict[str, Any]:
     """The types of the fields of a dataclass."""
     hints = get_type_hints(kind)
     return {field.name: hints[field.name] for field in fields(kind)}

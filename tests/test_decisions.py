@@ -82,7 +82,7 @@ def test_it_comes_back_from_the_disk_as_it_was(tmp_path):
         ("[1]", "expected an object, found list"),
         ('{"warmth": 2}', "unknown keys warmth"),
         ('{"temperature": 0}', "above 0"),
-        ('{"temperature": "warm"}', "above 0"),
+        ('{"temperature": "warm"}', "temperature must be a finite number; found 'warm'"),
         ('{"thresholds": [0.5, 50]}', "0 to 1; found 50"),
         ('{"thresholds": 0.5}', "cannot be used"),
         ('{"none_score": "vibes", "none_threshold": 1}', "must be one of"),
@@ -91,7 +91,7 @@ def test_it_comes_back_from_the_disk_as_it_was(tmp_path):
         ('{"none_score": "energy", "none_threshold": NaN}', "finite"),
         ('{"none_score": "background", "none_threshold": 1}', "none_weights"),
         ('{"none_score": "background", "none_threshold": 1, "none_weights": [1, "b"]}', "finite"),
-        ('{"note": 7}', "must be text"),
+        ('{"note": 7}', "note must be a text"),
     ],
 )
 def test_a_damaged_file_is_named_and_said_what_to_do(tmp_path, content, says):
