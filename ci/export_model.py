@@ -41,7 +41,7 @@ is named.
 | commit | `{commit}` |
 | data | `{data_hash}` (training part) |
 | start weights | `{weights_hash}` |
-| time | {minutes:.0f} minutes on {hardware}, {cores} cores |
+| time | {minutes:.0f} minutes on {hardware}, {cores} {unit} |
 
 The weights are stored in float16; the result above was measured with the original weights, in {precision}.
 
@@ -155,6 +155,7 @@ def write_card(folder: Path) -> None:
         minutes=record.wall_seconds / 60,
         hardware=record.hardware["name"],
         cores=record.hardware["cores"],
+        unit="core" if record.hardware["cores"] == 1 else "cores",
         precision=record.hardware["precision"],
         decision=decision_section(model),
     )
