@@ -11,6 +11,8 @@ import contextlib
 import io
 import os
 import shlex
+import stat
+import struct
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -28,6 +30,10 @@ from .errors import AudioError, AudioWarning, InvalidInput, MissingPackage
 PEAK_LIMIT = 4.0  # decoders and resamplers overshoot 1.0 slightly, integers stored as floats by orders of magnitude
 CANCELLED = 0.01  # the mean of channels with less of their power than this (20 dB) is not their sound
 BLOCK_SAMPLES = 1 << 16  # decoded at a time
+LOWEST_RATE, HIGHEST_RATE = 1_000, 10_000_000  # Hz; a rate beyond them is a damaged header
+# What can be checked for completeness, and what codes in blocks of samples, the last of which is filled up.
+CONTAINERS = frozenset(["WAV", "WAVEX", "RF64", "W64", "FLAC", "OGG", "MP3", "AIFF", "AU", "CAF", "VOC", "NIST"])
+BLOCK_CODECS = ("MS_ADPCM", "IMA_ADPCM", "GSM610", "G721", "G723", "NMS_ADPCM", "VOX_ADPCM", "DPCM", "DWVW")
 # File names to look for in a folder, by families of formats. Once a file is open, only its content counts.
 SUFFIXES = frozenset([
     ".wav", ".wave", ".rf64", ".w64",
@@ -47,7 +53,8 @@ def load(path: str | os.PathLike[str], rate: int = 16_000) -> Tensor:
 
     A truncated file is refused: a wav by the size of its data chunk, a flac by its decoder, an ogg by its pages and
     its end-of-stream mark, an mp3 by its last frame and, where there is one, its Xing or Info header. An mp3 without
-    that header that was cut between two frames is a valid, shorter mp3, and cannot be detected.
+    that header that was cut between two frames is a valid, shorter mp3, and cannot be detected. A container that does
+    not say how long it is, such as the formats of samplers, is refused.
 
     If the channels cancel each other, as where one of them is inverted, an `AudioWarning` says so.
 
@@ -59,8 +66,8 @@ def load(path: str | os.PathLike[str], rate: int = 16_000) -> Tensor:
         `(samples,)` float32 in [-1, 1]; whatever decoder and resampler overshoot is clamped.
 
     Raises:
-        AudioError: the file is missing, empty, unreadable or truncated, holds no sound or NaN, or has samples far
-            outside [-1, 1].
+        AudioError: the file is missing, empty, unreadable or truncated, no regular file, holds no sound or NaN, or has
+            samples far outside [-1, 1] or an impossible sample rate.
     """
     with _errors_of(path), _opened(Path(path)) as file:
         return torch.cat(list(_blocks(file, os.fspath(path), rate)))
@@ -147,11 +154,13 @@ def header_seconds(file: str | os.PathLike[str] | bytes) -> tuple[float, bool]:
         The duration in seconds, 0 if the header does not tell or cannot be read; and whether it is exact. That of an
         mp3 is an estimate.
     """
+    if not isinstance(file, bytes) and not os.path.isfile(file):  # to open a pipe would wait for its writer
+        return 0.0, False
     try:
         info = soundfile.info(io.BytesIO(file) if isinstance(file, bytes) else os.fspath(file))
     except (soundfile.SoundFileError, RuntimeError, TypeError):
         return 0.0, False
-    if not 0 < info.frames < 1 << 62:  # libsndfile writes a huge number where a header has none
+    if not 0 < info.frames < 1 << 62 or not info.samplerate:  # libsndfile writes a huge number where a header has none
         return 0.0, False
     return info.frames / info.samplerate, info.format != "MP3"
 
@@ -205,12 +214,19 @@ def _errors_of(name: str | os.PathLike[str]) -> Iterator[None]:
         raise AudioError(f"{name}: {error}", error.kind) from None
     except MissingPackage as error:
         raise AudioError(f"{name}: {error}") from None
+    except OSError as error:  # the disk, or the network that it is on
+        raise AudioError(f"{name}: cannot be read ({error.strerror or error}). Check the path and the disk") from None
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     """A file open for reading, or an AudioError that says why it cannot be read."""
     try:
+        if "\0" in os.fspath(path):
+            raise AudioError("cannot be the name of a file. Check the path")
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # to open a pipe would wait for its writer
+            raise AudioError("is a device or a pipe, not a file. Save the sound in a file first")
         with path.open("rb") as file:
             yield file
     except FileNotFoundError:
@@ -226,16 +242,14 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 def _blocks(file: BinaryIO, name: str, rate: int) -> Iterator[Tensor]:
     """One channel at the wanted rate, `(samples,)` at a time, clamped."""
     count, levels = 0, _Levels()
-    with _decoder(file, name) as sound:
+    with _decoder(file, name) as (sound, length):
         source_rate: int = sound.samplerate
         resampler = (
             None
             if source_rate == rate
             else _soxr(source_rate, rate).ResampleStream(source_rate, rate, 1, dtype="float32", quality="HQ")
         )
-        last = False
-        for samples in _decoded(sound):  # (samples, channels)
-            last = len(samples) < BLOCK_SAMPLES
+        for samples, last in _decoded(sound, length):  # (samples, channels)
             mono = _mixed(samples, levels)  # (samples,)
             if resampler is not None:
                 mono = resampler.resample_chunk(mono, last=last)
@@ -248,8 +262,8 @@ def _blocks(file: BinaryIO, name: str, rate: int) -> Iterator[Tensor]:
 
 
 @contextlib.contextmanager
-def _decoder(file: BinaryIO, name: str) -> Iterator[soundfile.SoundFile]:
-    """libsndfile at work on a file that is complete."""
+def _decoder(file: BinaryIO, name: str) -> Iterator[tuple[soundfile.SoundFile, int]]:
+    """libsndfile at work on a file that is complete; and how many samples of each channel are sound."""
     if not file.seek(0, io.SEEK_END):
         raise AudioError("is empty (0 bytes). Copy or download it again", "empty")
     if reason := no_sound(file):
@@ -257,30 +271,57 @@ def _decoder(file: BinaryIO, name: str) -> Iterator[soundfile.SoundFile]:
     if kind := foreign(file):
         raise AudioError(f"is {kind}, which libsndfile cannot read. Convert it: {_ffmpeg(name)}")
     try:
-        sound = soundfile.SoundFile(whole(file))
-    except (soundfile.SoundFileError, RuntimeError, TypeError):
+        spliced = whole(file)
+        sound = soundfile.SoundFile(spliced)
+    except Incomplete:
+        raise
+    except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError, LookupError, OverflowError, struct.error):
         raise AudioError(
             "is not a sound file that libsndfile knows, or its start is damaged. Use wav, flac, ogg or mp3; "
             f"ffmpeg knows nearly everything: {_ffmpeg(name)}"
         ) from None
     with sound:
+        length = _length(sound, spliced.samples, name)
         sound.seekable = lambda: False  # or soundfile seeks after each block, and fails if the end is unknown
-        yield sound
+        yield sound, length
 
 
-def _decoded(sound: soundfile.SoundFile) -> Iterator[Samples]:
-    """The samples as the decoder returns them, `(samples, channels)` at a time; the last block is not full."""
-    count, last = 0, BLOCK_SAMPLES
-    while last == BLOCK_SAMPLES:
+def _length(sound: soundfile.SoundFile, announced: int | None, name: str) -> int:
+    """How many samples of each channel are sound; or an AudioError if what the header says cannot be right."""
+    if not LOWEST_RATE <= sound.samplerate <= HIGHEST_RATE:
+        raise AudioError(
+            f"has a sample rate of {sound.samplerate:,} Hz, {LOWEST_RATE:,} to {HIGHEST_RATE:,} are possible. Its "
+            "header is probably damaged: export it again"
+        )
+    if sound.format not in CONTAINERS:
+        raise AudioError(
+            f"is {sound.format_info}, which does not say how long it should be. Convert it: {_ffmpeg(name)}"
+        )
+    if not sound.subtype.startswith(BLOCK_CODECS) or sound.format == "AIFF":  # an AIFF counts samples
+        return int(sound.frames)
+    if announced is None or not 0 <= sound.frames - announced < BLOCK_SAMPLES:
+        raise AudioError(
+            f"is coded in blocks ({sound.subtype_info}), and does not say where in the last one the sound ends. "
+            f"Convert it: {_ffmpeg(name)}"
+        )
+    return announced
+
+
+def _decoded(sound: soundfile.SoundFile, length: int) -> Iterator[tuple[Samples, bool]]:
+    """The samples as the decoder returns them, `(samples, channels)` at a time, and whether these are the last."""
+    size = min(BLOCK_SAMPLES, 8 * BLOCK_SAMPLES // sound.channels)  # many channels take no more memory than 8
+    count, last = 0, False
+    while not last:
         try:
-            block = sound.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)
+            block = sound.read(size, dtype="float32", always_2d=True)
         except (soundfile.SoundFileError, RuntimeError):
             raise _truncated("the decoder failed in the middle") from None
-        last = len(block)
-        count += last
-        if last < BLOCK_SAMPLES and count < sound.frames < 1 << 62 and sound.format != "MP3":
+        last = len(block) < size
+        kept = block[: max(0, length - count)] if length < sound.frames else block
+        count += len(block)
+        if last and count < sound.frames < 1 << 62 and sound.format != "MP3":
             raise _truncated(f"{count} of {sound.frames} samples are there")
-        yield block
+        yield kept, last
 
 
 def _mixed(samples: Samples, levels: "_Levels") -> Samples:

@@ -7,13 +7,16 @@ Chapter: notebooks/01_sound_to_spectrogram.ipynb
 """
 
 import io
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 UNKNOWN_SIZE = 0x7FFF_0000  # a program that writes a wav to a pipe puts this or more where the size belongs
 SEARCHED = 1 << 16  # bytes in which the first frame of an mp3 is looked for
 IN_A_ROW = 4  # frames that follow each other are no accident
+MOST_CHUNKS = 10_000  # before the sound; a file of zeros would have millions
+NO_SIZE = 0xFFFF_FFFF  # in the header of an au that was written to a pipe
 
 # Bit rates of layer III in kbit/s, of MPEG-1 and of MPEG-2 and 2.5, by the index in a frame's header.
 MP3_RATES_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
@@ -70,10 +73,12 @@ class Spliced(io.RawIOBase):
         head: what comes first.
         file: the file, open for reading. It stays open when this one is closed.
         begin: where the rest begins in it.
+        samples: how many samples of each channel are sound, if the file says so; a codec that works in blocks fills
+            up the last one.
     """
 
-    def __init__(self, head: bytes, file: BinaryIO, begin: int) -> None:
-        self.head, self.file, self.begin, self.position = head, file, begin, 0
+    def __init__(self, head: bytes, file: BinaryIO, begin: int, samples: int | None = None) -> None:
+        self.head, self.file, self.begin, self.samples, self.position = head, file, begin, samples, 0
 
     def readable(self) -> bool:
         """Say that it can be read from.
@@ -210,9 +215,12 @@ def whole(file: BinaryIO) -> Spliced:
         return Spliced(b"", file, 0)
     if start[:3] == b"ID3" or mp3_frame(start):
         return _whole_mp3(file, _after_id3(file))
-    if start in (b"fLaC", b"FORM", b".snd", b"dns.", b"caff", b"riff", b"Crea", b"NIST", b"wave"):
-        return Spliced(b"", file, 0)
-    return _whole_mp3(file, 0)
+    if start == b"FORM" and at(file, 8, 3) != b"AIF":
+        return Spliced(b"", file, 0)  # an SVX, for example
+    if start not in CHECKS:
+        return _whole_mp3(file, 0)
+    CHECKS[start](file)
+    return Spliced(b"", file, 0)
 
 
 def _whole_wav(file: BinaryIO) -> Spliced:
@@ -224,13 +232,17 @@ def _whole_wav(file: BinaryIO) -> Spliced:
     head, end = at(file, 0, 12), file_size(file)
     order = ">" if head[:4] == b"RIFX" else "<"
     riff_size = struct.unpack_from(order + "I", head, 4)[0] if len(head) >= 8 else 0
-    position, size64 = 12, None
-    while len(chunk := at(file, position, 24)) >= 8:
+    position, size64, samples = 12, None, None
+    for _ in range(MOST_CHUNKS):
+        if len(chunk := at(file, position, 24)) < 8:
+            break
         name, size = struct.unpack_from(order + "4sI", chunk)
         start = position + 8
         there = end - start
         if name == b"ds64" and len(chunk) >= 24:  # RF64 keeps sizes of more than 32 bits here
             size64 = struct.unpack_from(order + "Q", chunk, 16)[0]
+        if name == b"fact" and len(chunk) >= 12:
+            samples = struct.unpack_from(order + "I", chunk, 8)[0]
         if name == b"data":
             if head[:4] == b"RF64" and size64 is not None:
                 size = size64
@@ -239,7 +251,7 @@ def _whole_wav(file: BinaryIO) -> Spliced:
                 return Spliced(mended, file, start)
             if size > there and (size < UNKNOWN_SIZE or size64 is not None):
                 raise Incomplete(f"{there} of {size} bytes of sound are there")
-            return Spliced(b"", file, 0)
+            return Spliced(b"", file, 0, samples)
         position = start + size + size % 2
     return Spliced(b"", file, 0)  # no data chunk: libsndfile refuses it
 
@@ -255,6 +267,80 @@ def _check_ogg(file: BinaryIO) -> None:
         position += 27 + segments + sum(page[27 : 27 + segments])
     if position > end or not ended:
         raise Incomplete("the Ogg stream has no end")
+
+
+def _check_chunks(file: BinaryIO, first: int, layout: str, counted: int, pad: int, sound: bytes) -> None:
+    """Walk the chunks of an AIFF, CAF or W64 up to the one with the sound, which must be there to its end.
+
+    Args:
+        file: open for reading.
+        first: where the first chunk begins.
+        layout: of a chunk's header, its name and its size.
+        counted: bytes of the header that the size counts too.
+        pad: chunks begin at a multiple of so many bytes.
+        sound: what the name of the chunk with the sound begins with.
+    """
+    position, end, header = first, file_size(file), struct.calcsize(layout)
+    for _ in range(MOST_CHUNKS):
+        if len(chunk := at(file, position, header)) < header:
+            break
+        name, size = struct.unpack(layout, chunk)
+        size, start = size - counted, position + header
+        if name.startswith(sound) and size > end - start:
+            raise Incomplete(f"{end - start} of {size} bytes of sound are there")
+        if name.startswith(sound) or size < 0:  # -1 in a CAF that was written to a pipe
+            return
+        position = start + size + -size % pad
+    if position > end or end - position < header:
+        raise Incomplete("it ends before the sound begins")
+
+
+def _check_au(file: BinaryIO) -> None:
+    """Compare the size of the sound in the header with the number of bytes that follow."""
+    head = at(file, 0, 12)
+    if len(head) < 12:
+        raise Incomplete("it ends inside its header")
+    begin, size = struct.unpack_from("<II" if head[:4] == b"dns." else ">II", head, 4)
+    if size != NO_SIZE and size > file_size(file) - begin:
+        raise Incomplete(f"{max(0, file_size(file) - begin)} of {size} bytes of sound are there")
+
+
+def _check_voc(file: BinaryIO) -> None:
+    """Walk the blocks: each has its kind in one byte and its size in three; kind 0, which has no size, is the end."""
+    head, end = at(file, 20, 2), file_size(file)
+    position = int.from_bytes(head, "little")
+    for _ in range(MOST_CHUNKS):
+        block = at(file, position, 4)
+        if len(block) < 4 or not block[0]:
+            return
+        position += 4 + int.from_bytes(block[1:], "little")
+        if position > end:
+            raise Incomplete(f"its last block lacks {position - end} bytes")
+
+
+def _check_nist(file: BinaryIO) -> None:
+    """Compute how many bytes the header announces: samples, times bytes, times channels; compressed ones are fewer."""
+    head = at(file, 0, 1024)
+    values = {key: int(value) for key, value in re.findall(rb"(\w+) -\w+ (\d+)\n", head)}
+    if b"shorten" not in head and len(head) == 1024:
+        wanted = 1024 + values.get(b"sample_count", 0) * values.get(b"sample_n_bytes", 1) * values.get(
+            b"channel_count", 1
+        )
+        if wanted > file_size(file):
+            raise Incomplete(f"{file_size(file)} of {wanted} bytes are there")
+
+
+# What a file begins with: how to see whether all of it is there. A flac is checked by its decoder.
+CHECKS: dict[bytes, Callable[[BinaryIO], None]] = {
+    b"fLaC": lambda file: None,
+    b"FORM": lambda file: _check_chunks(file, 12, ">4sI", 0, 2, b"SSND"),
+    b"caff": lambda file: _check_chunks(file, 8, ">4sq", 0, 1, b"data"),
+    b"riff": lambda file: _check_chunks(file, 40, "<16sQ", 24, 8, b"data"),
+    b".snd": _check_au,
+    b"dns.": _check_au,
+    b"Crea": _check_voc,
+    b"NIST": _check_nist,
+}
 
 
 def _after_id3(file: BinaryIO) -> int:

@@ -14,7 +14,8 @@ from common import ROOT
 # From the bottom up. A module may import from lower layers only, and a package counts as one module (inside a package
 # the test for circles holds). A new module needs a place here.
 LAYERS = [
-    {"containers", "errors", "files", "paths", "table", "typed"},  # nothing about waveforms or networks
+    {"containers", "errors", "files", "paths", "table"},  # nothing about waveforms or networks
+    {"typed"},  # values from outside, for everything above that has a configuration
     {
         "audio",
         "decisions",
@@ -48,8 +49,8 @@ MOST_LINES = 60
 # Lists with one entry per cell of the paper's tables: data written as calls, without any logic to follow.
 LISTS = {"reproduce.cells._paper", "reproduce.cells._tiny"}
 # Longest chain of imports, from a module that imports nothing to the command line.
-MOST_LEVELS = 10  # with each package as one module
-MOST_MODULE_LEVELS = 15
+MOST_LEVELS = 11  # with each package as one module
+MOST_MODULE_LEVELS = 16
 
 Graph = Mapping[str, frozenset[str]]
 
