@@ -128,7 +128,8 @@ def read_json(text: str | bytes) -> Any:
         What it says.
 
     Raises:
-        ValueError: it is no JSON, or nested so deeply that reading it would break the interpreter.
+        ValueError: it is no JSON, or no UTF-8.
+        InvalidInput: it is nested so deeply that reading it would break the interpreter.
     """
     try:
         return json.loads(text if isinstance(text, str) else text.decode("utf-8"))

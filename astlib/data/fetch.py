@@ -10,11 +10,12 @@ which starts over after an interruption. AudioSet's 50 GB are downloaded by hugg
 
 import csv
 import errno
-import gzip
 import hashlib
 import http.client
+import lzma
 import os
 import shutil
+import struct
 import tarfile
 import time
 import urllib.error
@@ -37,6 +38,13 @@ TRIES = 5  # attempts in a row without a new byte before a download is given up
 PAUSE = 0.5  # seconds before the next attempt; doubled with each attempt in a row without a new byte
 SECONDS = 60  # without a byte before an attempt counts as failed
 GOOGLE_STORAGE = "https://storage.googleapis.com"
+# What zipfile and tarfile raise for archives that are damaged, encrypted, or packed in a way that they do not know.
+DAMAGED = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError, NotImplementedError,
+    LookupError, ValueError, OverflowError, MemoryError, struct.error,
+)  # fmt: skip
+# Of an OSError while something is unpacked: gzip and bz2 give it no number; the others are names that cannot be.
+ODD_NAMES = (None, errno.EINVAL, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EILSEQ)
 
 
 @dataclass(frozen=True)
@@ -490,21 +498,40 @@ def unpack_archive(archive: Path, folder: Path) -> Path:
         The folder with the content: the only folder at the top of the archive, or else `folder`.
 
     Raises:
-        FetchError: it is damaged, or has an entry that leads out of its folder or is neither file nor folder.
+        FetchError: it is damaged, encrypted, empty or larger than the disk, or has an entry that leads out of its
+            folder or is neither file nor folder.
+        OSError: something cannot be written.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as content:
-                for info in content.infolist():
-                    _require_inside(info.filename, info.external_attr >> 28 != 0xA)
-                content.extractall(folder)  # noqa: S202  # all entries were checked
-        else:
-            with tarfile.open(archive, "r:gz") as content:
-                content.extractall(folder, filter=_plain)  # noqa: S202  # each entry is checked
-    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise FetchError(f"it is not a whole archive ({error})") from None
+        _extract(archive, folder)
+    except FetchError:
+        raise
+    except DAMAGED as error:
+        raise FetchError(f"it is not a whole archive ({str(error) or type(error).__name__})") from None
+    except OSError as error:
+        if error.errno not in ODD_NAMES:
+            raise
+        raise FetchError(
+            f"it is not a whole archive, or has names that cannot be ({error.strerror or error})"
+        ) from None
     entries = list(folder.iterdir())
+    if not entries:
+        raise FetchError("the archive is empty")
     return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
+
+
+def _extract(archive: Path, folder: Path) -> None:
+    """Unpack an archive after a look at its entries."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as content:
+            for info in content.infolist():
+                _require_inside(info.filename, info.external_attr >> 28 != 0xA)
+            require_space(folder, sum(info.file_size for info in content.infolist()))
+            content.extractall(folder)  # noqa: S202  # all entries were checked
+    else:
+        with tarfile.open(archive, "r:gz") as content:
+            content.extractall(folder, filter=_plain)  # noqa: S202  # each entry is checked
 
 
 def _plain(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
