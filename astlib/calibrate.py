@@ -9,6 +9,7 @@ Chapter: notebooks/08_measuring.ipynb
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import NamedTuple, get_args
@@ -413,18 +414,18 @@ def held_out_background(known: Tensor, none: Tensor, seed: int = 0) -> tuple[Arr
 
 
 def compare_scores(
-    known: Tensor, right: ArrayLike, none: Tensor, false_alarms: float = 0.05, seed: int = 0
+    known: Tensor, right: ArrayLike, none: Tensor | Sequence[Tensor], false_alarms: float = 0.05, seed: int = 0
 ) -> tuple[Rejection, ...]:
     """Compare the scores by how many known sounds stay at a threshold that lets few others pass.
 
     The threshold is as low as it may be for the upper end of a one-sided 90 % interval of the false alarms to be at
-    most `false_alarms`.
+    most `false_alarms`, for every kind of others.
 
     Args:
         known: `(n, classes)` logits of sounds of the classes.
         right: `(n,)`, 1 where the network names the sound rightly, else 0.
-        none: `(m, classes)` logits of sounds that belong to none of them.
-        false_alarms: the largest fraction of these that may pass.
+        none: `(m, classes)` logits of sounds that belong to none of them; several tensors for several kinds of sounds.
+        false_alarms: the largest fraction of each kind that may pass.
         seed: of the cross-validation of "background".
 
     Returns:
@@ -433,7 +434,9 @@ def compare_scores(
     Raises:
         InvalidInput: too few sounds to tell.
     """
-    allowed = _most_alarms(len(none), false_alarms)
+    kinds = [none] if isinstance(none, Tensor) else list(none)
+    allowed = [_most_alarms(len(one), false_alarms) for one in kinds]
+    none, ends = torch.cat(kinds), np.cumsum([len(one) for one in kinds])[:-1]
     named = np.asarray(right, dtype=bool)
     if len(known) < PARTS or len(none) < PARTS or not named.any():
         raise InvalidInput(
@@ -448,7 +451,7 @@ def compare_scores(
             line = fit_background(known, none)
         else:
             inside, outside = known_score(known, kind).numpy(), known_score(none, kind).numpy()
-        edge = _above(inside, outside, allowed)
+        edge = max(_above(inside, one, most) for one, most in zip(np.split(outside, ends), allowed, strict=True))
         is_known = (np.arange(len(inside) + len(outside)) < len(inside))[:, None]
         area = float(auc(is_known, np.concatenate([inside, outside])[:, None])[0])
         kept = float((inside >= edge)[named].mean())
@@ -487,7 +490,7 @@ def calibrate(
     logits: Tensor,
     targets: Tensor,
     multi_label: bool,
-    none: Tensor | None = None,
+    none: Tensor | Sequence[Tensor] | None = None,
     precision: float = 0.9,
     false_alarms: float = 0.05,
     keep: float = 0.9,
@@ -499,9 +502,10 @@ def calibrate(
         logits: `(clips, classes)` of clips that the network was not trained on.
         targets: `(clips, classes)`, 0 or 1.
         multi_label: True if several classes may be present at once.
-        none: `(sounds, classes)` logits of sounds that belong to none of the classes; None leaves the question out.
+        none: `(sounds, classes)` logits of sounds that belong to none of the classes; several tensors for several
+            kinds of sounds; None leaves the question out.
         precision: wanted of the answers at or above their threshold.
-        false_alarms: the largest fraction of the sounds of `none` that may get a class.
+        false_alarms: the largest fraction of each kind of such sounds that may get a class.
         keep: the smallest fraction of the rightly named clips that must keep their name. A score that cannot do both
             does not get into the decision.
         seed: of all draws.

