@@ -16,8 +16,22 @@ from .. import paths
 from ..errors import InvalidInput
 from ..recipes import Recipe
 from ..scores import unpack
+from ..typed import WORDS, shown
 from .provenance import History
 from .record import METRICS, Record, record_id, seal
+
+# What every table and comparison looks up in a record: the part, the key, the type.
+INSIDE: tuple[tuple[str, str, type], ...] = (
+    *(("parameters", key, str) for key in ("name", "init", "metric", "selection")),
+    *(("parameters", key, int) for key in ("fold", "fstride")),
+    ("data", "name", str),
+    ("data", "classes", int),
+    ("data", "synthetic", bool),
+    ("weights", "source", str),
+    *(("hardware", key, str) for key in ("device", "name", "precision")),
+    ("hardware", "count", int),
+    ("metrics", "rule", str),
+)
 
 KnownCopies = dict[str, dict[str, list[dict[str, str]]]]  # data set -> description of a copy -> per fold: part -> hash
 
@@ -70,12 +84,14 @@ def problems(record: Record, path: str | Path | None = None, reference: Referenc
         found.append(f"the file is named {Path(path).stem}, the record {record.id}")
     try:
         return found + _contradictions(record, reference or Reference.read())
-    except (LookupError, TypeError, ValueError, AttributeError) as error:  # the file may hold anything
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:  # the file may hold anything
         return [*found, f"it is not built like a record: {type(error).__name__}: {error}"]
 
 
 def _contradictions(record: Record, reference: Reference) -> list[str]:
-    found = []
+    found = _form(record)
+    if found:  # the rest would stumble over it, and so would every table
+        return found
     if record_id(record.parameters, record.data, record.weights) != record.id:
         found.append("its id does not follow from its parameters, data and weights: one of them was changed")
     if seal(record) != record.seal:
@@ -88,6 +104,17 @@ def _contradictions(record: Record, reference: Reference) -> list[str]:
     except (TypeError, InvalidInput) as error:
         return [*found, f"its parameters are no recipe: {error}"]
     return found + _epochs(record, recipe) + _metrics(record)
+
+
+def _form(record: Record) -> list[str]:
+    found = []
+    for part, key, kind in INSIDE:
+        value = getattr(record, part).get(key)
+        if type(value) is not kind:
+            found.append(
+                f"it is not built like a record: {key} of its {part} must be {WORDS[kind]}; found {shown(value)}"
+            )
+    return found
 
 
 def _commit(record: Record, history: History) -> list[str]:
@@ -122,6 +149,8 @@ def _epochs(record: Record, recipe: Recipe) -> list[str]:
     steps, clips = -(-record.data["train"]["clips"] // recipe.batch), record.data["test"]["clips"]
     usable = clips - sum(record.metrics.get("unusable", {}).get("test", {}).values())
     for entry in record.epochs:
+        if odd := [name for name in METRICS if entry[name] is not None and not math.isfinite(entry[name])]:
+            found.append(f"epoch {entry['epoch']} has {', '.join(odd)} that are no finite numbers")
         wanted = recipe.learning_rate(entry["epoch"], entry["epoch"] * steps - 1)
         if not math.isclose(entry["learning_rate"], wanted, rel_tol=1e-9):
             found.append(f"epoch {entry['epoch']} had learning rate {entry['learning_rate']:g}, its recipe {wanted:g}")

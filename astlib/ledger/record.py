@@ -22,6 +22,7 @@ from ..data.registry import Parts
 from ..errors import InvalidInput
 from ..files import write_json
 from ..recipes import Metric, Recipe, Selection
+from ..typed import read_json, shown
 from . import provenance
 
 MetricName = Literal["accuracy", "mAP", "mAUC", "d_prime", "loss"]
@@ -223,12 +224,12 @@ class Record:
         """
         path = Path(path)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path.read_bytes())
             if missing := [f.name for f in fields(cls) if f.name not in content]:
                 raise InvalidInput(f"it lacks {', '.join(missing)}")
             for name, kind, words in FORM:
                 if not isinstance(content[name], kind):
-                    raise InvalidInput(f"{name} must be {words}; found {content[name]!r:.40}")
+                    raise InvalidInput(f"{name} must be {words}; found {shown(content[name])}")
             return cls(**content)
         except (ValueError, TypeError) as error:
             raise InvalidInput(f"{path} is not a run record: {error}") from error
