@@ -4,7 +4,7 @@ Chapter: notebooks/09_esc50.ipynb
 """
 
 from .ledger import Ledger, best_epoch_over, families, table
-from .published import original_logs, paper
+from .published import original_logs, paper, protocol
 from .record import Epoch, Metrics, Record, seal
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "families",
     "original_logs",
     "paper",
+    "protocol",
     "seal",
     "table",
 ]

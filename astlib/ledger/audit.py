@@ -6,7 +6,6 @@ if its data are no known copy, if its learning rates are not its recipe's, or if
 Chapter: notebooks/12_the_ablations.ipynb
 """
 
-import json
 import math
 import re
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from .. import paths
 from ..errors import InvalidInput
 from ..recipes import Recipe
 from ..scores import unpack
-from ..typed import WORDS, shown
+from ..typed import WORDS, read_object, shown
 from .provenance import History
 from .record import METRICS, Record, record_id, seal
 
@@ -63,9 +62,11 @@ def known_data() -> KnownCopies:
 
     Returns:
         Name of the data set, to a description of the copy, to one dict per fold: name of the part to its hash.
+
+    Raises:
+        InvalidInput: the file is damaged.
     """
-    content: KnownCopies = json.loads((paths.results() / "data.json").read_text(encoding="utf-8"))
-    return content
+    return read_object(paths.results() / "data.json")
 
 
 def problems(record: Record, path: str | Path | None = None, reference: Reference | None = None) -> list[str]:
@@ -92,7 +93,7 @@ def _contradictions(record: Record, reference: Reference) -> list[str]:
     found = _form(record)
     if found:  # the rest would stumble over it, and so would every table
         return found
-    if record_id(record.parameters, record.data, record.weights) != record.id:
+    if record_id(record.parameters, record.data, record.weights, record.draws) != record.id:
         found.append("its id does not follow from its parameters, data and weights: one of them was changed")
     if seal(record) != record.seal:
         found.append("its seal is broken: something in it was changed after the run")
@@ -149,7 +150,7 @@ def _epochs(record: Record, recipe: Recipe) -> list[str]:
     steps, clips = -(-record.data["train"]["clips"] // recipe.batch), record.data["test"]["clips"]
     usable = clips - sum(record.metrics.get("unusable", {}).get("test", {}).values())
     for entry in record.epochs:
-        if odd := [name for name in METRICS if entry[name] is not None and not math.isfinite(entry[name])]:
+        if odd := [name for name in METRICS if (value := entry[name]) is not None and not math.isfinite(value)]:
             found.append(f"epoch {entry['epoch']} has {', '.join(odd)} that are no finite numbers")
         wanted = recipe.learning_rate(entry["epoch"], entry["epoch"] * steps - 1)
         if not math.isclose(entry["learning_rate"], wanted, rel_tol=1e-9):

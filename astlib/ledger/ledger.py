@@ -118,24 +118,26 @@ class Ledger:
                 continue
         return there
 
-    def find(self, recipe: Recipe, prefer: Mapping[str, int] | None = None) -> Record | None:
+    def find(self, recipe: Recipe, prefer: Mapping[str, int] | None = None, draws: int | None = None) -> Record | None:
         """Find the record that serves a recipe.
 
         Args:
             recipe: with its fold and seed.
             prefer: precision to its rank, the higher the better, such as the number of sibling runs that have it.
+            draws: the only version of the random draws that may serve; None for any.
 
         Returns:
-            Of several records the one in the preferred precision, then the one with the recipe's own number of
-            epochs, then one in float32; None if there is none.
+            Of several records the one in the preferred precision, then the one with the latest draws, then the one with
+            the recipe's own number of epochs, then one in float32; None if there is none.
         """
 
-        def order(record: Record) -> tuple[int, bool, bool, str]:
+        def order(record: Record) -> tuple[int, int, bool, bool, str]:
             precision = record.hardware["precision"]
             rank = (prefer or {}).get(precision, 0)
-            return -rank, len(record.epochs) != recipe.epochs, precision != "float32", record.id
+            return -rank, -record.draws, len(record.epochs) != recipe.epochs, precision != "float32", record.id
 
-        return min(self.serving(recipe), key=order, default=None)
+        there = (record for record in self.serving(recipe) if draws in (None, record.draws))
+        return min(there, key=order, default=None)
 
     def ensemble(self, name: str, members: list[str]) -> Record | None:
         """Find the record of an ensemble.

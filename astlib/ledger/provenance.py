@@ -14,6 +14,9 @@ import torch
 
 from .. import paths
 
+# Which draws a seed stands for: the order of the clips, masks, mixing partners, new weights. Raise it whenever the same
+# seed comes to mean other draws; tests/ledger/test_provenance.py notices that.
+DRAWS = 2
 PACKAGES = ("torch", "numpy", "accelerate", "safetensors", "soundfile", "soxr", "timm")  # they influence a result
 
 
@@ -124,12 +127,12 @@ def _cpu_name() -> str:
 
 
 def versions() -> dict[str, str | None]:
-    """Return the versions of Python and of the packages that influence a result.
+    """Return the versions of Python, of the random draws and of the packages that influence a result.
 
     Returns:
         Name to version; None for a package that is not installed.
     """
-    by_name: dict[str, str | None] = {"python": platform.python_version()}
+    by_name: dict[str, str | None] = {"python": platform.python_version(), "draws": str(DRAWS)}
     for name in PACKAGES:
         try:
             by_name[name] = importlib.metadata.version(name)

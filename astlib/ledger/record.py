@@ -22,11 +22,13 @@ from ..data.registry import Parts
 from ..errors import InvalidInput
 from ..files import write_json
 from ..recipes import Metric, Recipe, Selection
-from ..typed import read_json, shown
+from ..typed import read_json, shown, typed
 from . import provenance
 
 MetricName = Literal["accuracy", "mAP", "mAUC", "d_prime", "loss"]
 METRICS: tuple[MetricName, ...] = get_args(MetricName)  # what a record reports of its selected epoch
+# Records name the version of their draws since there is a third one to come; these commits are from before the second.
+FIRST_DRAWS = ("04ef695fc7a454314564c28170c3a0dc6f10242c", "e88c79e174c9dbfae92dda52e74c6b286b58576b")
 
 
 class Metrics(TypedDict):
@@ -85,7 +87,7 @@ class Record:
         weights: where the first weights came from: "source" and "hash".
         seed: of every random draw.
         hardware: device, name, count, cores, memory_gib and precision; "earlier" lists other machines of the same run.
-        versions: of Python and of the packages that influence the result.
+        versions: of Python, of the random draws and of the packages that influence the result.
         started: date and time, UTC.
         wall_seconds: training and measuring, summed over the epochs.
         throughput: training clips per second.
@@ -125,6 +127,14 @@ class Record:
         """
         known = {field.name for field in fields(Recipe)}
         return Recipe(**{key: value for key, value in self.parameters.items() if key in known})
+
+    @property
+    def draws(self) -> int:
+        """Version of the random draws: with another one, the same seed gives another order of clips, other masks."""
+        named = self.versions.get("draws")
+        if named is not None:
+            return int(named)
+        return 1 if self.commit in FIRST_DRAWS else 2
 
     def best(self, part: str | None = None) -> Epoch:
         """Find the epoch with the highest metric; of equal ones the first.
@@ -230,11 +240,14 @@ class Record:
             for name, kind, words in FORM:
                 if not isinstance(content[name], kind):
                     raise InvalidInput(f"{name} must be {words}; found {shown(content[name])}")
+            for name, kind in PARAMETERS.items():
+                typed(f"parameters: {name}", kind, content["parameters"].get(name))
             return cls(**content)
         except (ValueError, TypeError) as error:
             raise InvalidInput(f"{path} is not a run record: {error}") from error
 
 
+PARAMETERS: dict[str, type] = {"name": str, "dataset": str, "fold": int, "metric": str, "selection": str}  # of any run
 # field -> what JSON must hold there, for every field that other code looks into
 FORM: tuple[tuple[str, type, str], ...] = (
     *((name, str, "a text") for name in ("id", "recipe", "started", "seal")),
@@ -308,7 +321,7 @@ def earlier_record(out: Path, record: Record, resume: bool) -> Record | None:
     if finished.is_file():
         there = asdict(Record.load(finished))
     elif any(out.glob("checkpoint-*/state.json")):
-        there = json.loads((out / "start.json").read_text(encoding="utf-8"))
+        there = asdict(Record.load(out / "start.json"))
     else:
         return None  # nothing there that could be lost
     now, before = record.parameters, there["parameters"]
@@ -351,18 +364,25 @@ def seal(record: Record) -> str:
     return f"sha256:{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"
 
 
-def record_id(parameters: Mapping[str, Any], data: Mapping[str, Any], weights: Mapping[str, Any]) -> str:
+def record_id(
+    parameters: Mapping[str, Any],
+    data: Mapping[str, Any],
+    weights: Mapping[str, Any],
+    draws: int = provenance.DRAWS,
+) -> str:
     """Make a readable id that ends in a hash of everything that decides the result. Equal runs have equal ids.
 
     Args:
         parameters: of the recipe.
         data: names and hashes of the parts, as in `Record.data`.
         weights: where the first weights came from, as in `Record.weights`.
+        draws: version of the random draws. The first two are not hashed: they are older than this argument, and no
+            two of their records have one id.
 
     Returns:
         Such as "esc50-tiny-imagenet-stride16-fold1-seed0-0a1b2c3d".
     """
-    decisive = json.dumps([parameters, data, weights], sort_keys=True)
+    decisive = json.dumps([parameters, data, weights, *([draws] if draws > 2 else [])], sort_keys=True)
     digest = hashlib.sha256(decisive.encode()).hexdigest()[:8]
     p = parameters
     init = p["init"] if p["init"] in ("imagenet", "scratch") else "ast"

@@ -1,15 +1,18 @@
 """Published against obtained: what the paper says in a cell, what our runs gave, and what a difference can mean.
 
-Two settings are compared fold by fold. The folds of a cross-validation share training clips, so the variance of their
-mean difference is larger than 1/k of theirs; Nadeau and Bengio (2003) put (1/k + test/train clips) in its place, and
-Bouckaert and Frank (2004) found that with it comparisons can be repeated. A chapter makes many comparisons, so p is
-adjusted by Holm's method over all of them. A second test, McNemar's over the clips, takes the networks as given.
+Two settings are compared fold by fold; where they have several seeds, the differences of a fold are averaged over these
+first. The folds of a cross-validation share training clips, so the variance of their mean difference is larger than 1/k
+of theirs; Nadeau and Bengio (2003) put (1/k + test/train clips) in its place, and Bouckaert and Frank (2004) found that
+with it comparisons can be repeated. A chapter makes many comparisons, so p is adjusted by Holm's method over all of
+them. Two one-sided tests can show that two settings are equal within a margin, which `results/protocol.json` fixes. A
+second test, McNemar's over the clips, takes the networks as given.
 
 Chapters: notebooks/09_esc50.ipynb, notebooks/12_the_ablations.ipynb
 """
 
 import html
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import mean, stdev
@@ -18,14 +21,14 @@ from typing import Any
 from .. import metrics
 from ..errors import MissingPackage
 from ..ledger.ledger import Ledger
-from ..ledger.published import Published, paper
+from ..ledger.published import Published, paper, protocol
 from ..ledger.record import Record
 from ..recipes import Metric
 from ..scores import unpack
 from ..table import Table, decimal
 from . import costs
-from .cells import ALL_FOLDS, SCALES, TABLES, AnyCell, Cell, Ensemble, select
-from .jobs import Job, record_of, record_of_ensemble
+from .cells import SCALES, TABLES, AnyCell, Cell, Ensemble, select
+from .jobs import record_of_ensemble, records_of
 
 # How a value of a recipe that differs from the paper's is named. Fields that are not here do not matter to a reader.
 DIFFERENCES = {
@@ -50,7 +53,8 @@ class Obtained:
     Attributes:
         cell: the cell.
         records: those of its runs that were done, seed by seed and fold by fold.
-        values: one per fold; or one per seed, the mean of its folds, if the cell has several seeds. From 0 to 1.
+        values: from 0 to 1. At the tiny scale one per fold, the mean of its seeds. Else one per seed, the mean of its
+            folds, as the paper has it, if the cell has several seeds.
         wanted: how many runs the cell asks for.
     """
 
@@ -125,13 +129,16 @@ def obtained(cell: AnyCell, ledger: Ledger) -> Obtained:
     if isinstance(cell, Ensemble):
         record = record_of_ensemble(cell, ledger)
         return Obtained(cell, [record] if record else [], [value(record, cell)] if record else [], 1)
-    by_seed = [[record_of(Job(cell, fold, seed), ledger) for fold in cell.folds] for seed in cell.seeds]
-    records = [record for records in by_seed for record in records if record]
-    if len(cell.seeds) > 1:
-        whole = [[record for record in records if record] for records in by_seed if all(records)]
-        values = [mean(value(record, cell) for record in records) for records in whole]
+    there = records_of(cell, ledger)
+    by_seed = [[there.get((fold, seed)) for fold in cell.folds] for seed in cell.seeds]
+    records = list(there.values())
+    if cell.scale == "paper" and len(cell.seeds) > 1:
+        groups = [[record for record in records if record] for records in by_seed if all(records)]
+    elif len(cell.folds) > 1:
+        groups = [[record for record in records if record] for records in zip(*by_seed, strict=True)]
     else:
-        values = [value(record, cell) for record in records]
+        groups = [[record] for record in records]
+    values = [mean(value(record, cell) for record in group) for group in groups if group]
     return Obtained(cell, records, values, len(cell.folds) * len(cell.seeds))
 
 
@@ -227,41 +234,64 @@ def difference(found: Obtained, published: Published) -> float:
 
 @dataclass(frozen=True)
 class Paired:
-    """Two settings compared on the same folds, with two tests of the hypothesis that they do not differ.
+    """Two settings compared on the same folds and seeds, with tests whether they differ and whether they are equal.
 
     Attributes:
-        gaps: the difference on each fold that the two share (and each seed), from -1 to 1.
-        half: half the width of the 95 % interval of the mean difference; None for a single fold.
-        p_folds: p of the corrected paired t-test over the folds, see `t_test`; None for a single fold.
-        p_clips: p of McNemar's exact test over all test clips; None if a record lacks the list of right answers.
+        gaps: the difference on each fold that the two share, the mean over their shared seeds; of a cell with one fold
+            that on each shared seed. From -1 to 1.
+        runs: how many pairs of runs they come from.
+        half: half the width of the 95 % interval of the mean difference; None for a single gap.
+        half_90: the same of the 90 % interval, which two one-sided tests at 0.05 look at.
+        p_folds: p of the corrected paired t-test over the gaps, see `t_test`; None for a single gap.
+        p_clips: p of McNemar's exact test over all test clips, one seed a fold; None if a record lacks the list of
+            right answers.
         same_precision: whether both settings ran in the same precision.
+        whole: whether every fold of the cell is there, or every seed of one that has a single fold.
+        every_run: whether every fold is there with every seed.
     """
 
     gaps: tuple[float, ...]
+    runs: int
     half: float | None
+    half_90: float | None
     p_folds: float | None
     p_clips: float | None
     same_precision: bool
+    whole: bool
+    every_run: bool
 
     @property
     def difference(self) -> float:
-        """Mean of the folds' differences."""
+        """Mean of the gaps."""
         return mean(self.gaps)
 
     @property
     def sd(self) -> float | None:
-        """Standard deviation of the folds' differences; None for a single fold."""
+        """Standard deviation of the gaps; None for a single one."""
         return stdev(self.gaps) if len(self.gaps) > 1 else None
 
     @property
     def folds(self) -> int:
-        """How many folds (and seeds) the two settings share."""
+        """How many folds the two settings share; of cells with one fold, how many seeds."""
         return len(self.gaps)
 
     @property
     def complete(self) -> bool:
-        """Whether something can be said about training: all five folds, in one precision."""
-        return self.same_precision and self.folds >= len(ALL_FOLDS) and self.p_folds is not None
+        """Whether something can be said about training: all folds (or seeds), in one precision."""
+        return self.same_precision and self.whole and self.p_folds is not None
+
+    def within(self, margin: float) -> bool:
+        """Tell whether the two are equal within a margin: all runs are there, and the 90 % interval lies inside it.
+
+        Args:
+            margin: the largest difference that does not matter, above 0.
+
+        Returns:
+            False also means that it was not shown.
+        """
+        if not (self.complete and self.every_run) or self.half_90 is None:
+            return False
+        return abs(self.difference) + self.half_90 < margin
 
 
 def paired(found: Obtained, reference: Obtained) -> Paired | None:
@@ -278,25 +308,42 @@ def paired(found: Obtained, reference: Obtained) -> Paired | None:
         MissingPackage: scipy is not installed.
     """
     there = {(record.parameters["fold"], record.seed): record for record in reference.records}
-    keys = [(record.parameters["fold"], record.seed) for record in found.records]
-    pairs = [(record, there[key]) for key, record in zip(keys, found.records, strict=True) if key in there]
+    groups: dict[int, list[tuple[Record, Record]]] = defaultdict(list)  # fold, or seed -> pairs of runs
+    one_fold = isinstance(found.cell, Ensemble) or len(found.cell.folds) == 1
+    for record in found.records:
+        other = there.get((record.parameters["fold"], record.seed))
+        if other is not None and other.draws == record.draws:
+            groups[record.seed if one_fold else record.parameters["fold"]].append((record, other))
+    pairs = [pair for group in groups.values() for pair in group]
     if not pairs:
         return None
-    gaps = tuple(value(one, found.cell) - value(other, reference.cell) for one, other in pairs)
-    half = p_folds = None
+    gaps = tuple(
+        mean(value(one, found.cell) - value(other, reference.cell) for one, other in group) for group in groups.values()
+    )
+    half = half_90 = p_folds = None
     if len(gaps) > 1:
-        share = mean(one.data["test"]["clips"] / one.data["train"]["clips"] for one, _ in pairs)
+        # Runs of one division share all their training clips and all their test clips: what varies is the seed.
+        share = 0.0 if one_fold else mean(one.data["test"]["clips"] / one.data["train"]["clips"] for one, _ in pairs)
         half, p_folds = t_test(gaps, share)
+        half_90, _ = t_test(gaps, share, level=0.90)
     return Paired(
         gaps=gaps,
+        runs=len(pairs),
         half=half,
+        half_90=half_90,
         p_folds=p_folds,
-        p_clips=_mcnemar(pairs, found.cell, reference.cell),
+        p_clips=_mcnemar([min(group, key=_seed) for group in groups.values()], found.cell, reference.cell),
         same_precision=all(one.hardware["precision"] == other.hardware["precision"] for one, other in pairs),
+        whole=isinstance(found.cell, Cell) and len(gaps) == len(found.cell.seeds if one_fold else found.cell.folds),
+        every_run=len(pairs) == found.wanted,
     )
 
 
-def t_test(gaps: Sequence[float], share: float) -> tuple[float, float]:
+def _seed(pair: tuple[Record, Record]) -> int:
+    return pair[0].seed
+
+
+def t_test(gaps: Sequence[float], share: float, level: float = 0.95) -> tuple[float, float]:
     """Test whether differences over the folds of a cross-validation have the mean 0, with Nadeau and Bengio's variance.
 
     The variance of their mean is s^2 (1/k + share) and not s^2 / k, because the training sets of the folds overlap.
@@ -304,9 +351,10 @@ def t_test(gaps: Sequence[float], share: float) -> tuple[float, float]:
     Args:
         gaps: the k differences, two or more.
         share: test clips over training clips of a fold, 1/4 for five folds; 0 gives the ordinary paired t-test.
+        level: of the interval, from 0 to 1.
 
     Returns:
-        Half the width of the 95 % interval of the mean, and p.
+        Half the width of the interval of the mean, and p.
 
     Raises:
         MissingPackage: scipy is not installed.
@@ -319,7 +367,7 @@ def t_test(gaps: Sequence[float], share: float) -> tuple[float, float]:
     error_of_mean = stdev(gaps) * math.sqrt(1 / k + share)
     if error_of_mean == 0:
         return 0.0, float(mean(gaps) == 0)
-    return float(t.ppf(0.975, k - 1)) * error_of_mean, float(2 * t.sf(abs(mean(gaps)) / error_of_mean, k - 1))
+    return float(t.ppf((1 + level) / 2, k - 1)) * error_of_mean, float(2 * t.sf(abs(mean(gaps)) / error_of_mean, k - 1))
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -402,6 +450,18 @@ class Row:
     def settled(self) -> bool:
         """Whether the setting differs from the reference, after the correction for all comparisons of the chapter."""
         return self.p_holm is not None and self.p_holm < LEVEL
+
+    @property
+    def equal(self) -> bool:
+        """Whether the setting equals the reference within the margin of the protocol, all its runs considered."""
+        return self.paired is not None and self.paired.within(protocol()["margin"][self.cell.metric])
+
+    @property
+    def finding(self) -> str:
+        """What the comparison supports: "settled", "equal within the margin" or "not settled"; "" for none."""
+        if self.p_holm is None:
+            return ""
+        return "settled" if self.settled else "equal within the margin" if self.equal else "not settled"
 
 
 def rows_of(table: str, scale: str, ledger: Ledger | None = None) -> list[Row]:
@@ -605,7 +665,9 @@ def claim(row: Row) -> str:
     """Say what a row supports about its setting, compared with the table's reference: first the difference, then p.
 
     A difference is settled if all five folds were run in one precision and p of the corrected t-test is below 0.05
-    after Holm's correction over the chapter's comparisons. One fold, or two precisions, say nothing about training.
+    after Holm's correction over the chapter's comparisons. Otherwise two settings are equal within the margin of
+    `results/protocol.json` if its test says so, and nothing is settled if it does not. One fold, or two precisions, say
+    nothing about training.
 
     Args:
         row: a row of a table of accuracies.
@@ -617,7 +679,7 @@ def claim(row: Row) -> str:
     if pair is None:
         return "the reference of its table" if found.records else "not run"
     if not pair.same_precision or row.p_holm is None:
-        points = f"{number(pair.difference, 'accuracy', '+')} points over {pair.folds} of {found.wanted} runs"
+        points = f"{number(pair.difference, 'accuracy', '+')} points over {pair.runs} of {found.wanted} runs"
         if not pair.same_precision:
             return f"{points}: no claim, not in the same precision"
         known = "" if pair.p_clips is None else f", but for these clips p = {pair.p_clips:.2g}"
@@ -625,7 +687,7 @@ def claim(row: Row) -> str:
     p, measured = p_text(row.p_holm), interval_text(pair, "accuracy")
     return (
         f"{measured} points over {pair.folds} folds, p {p if '<' in p else f'= {p}'} after Holm's correction of "
-        f"{row.family}: {'settled' if row.settled else 'not settled'}"
+        f"{row.family}: {row.finding}"
     )
 
 

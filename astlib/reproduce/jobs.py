@@ -5,6 +5,7 @@ Carrying out a job means to execute its chapter by papermill: parameters in, an 
 Chapter: notebooks/12_the_ablations.ipynb
 """
 
+import functools
 import os
 import subprocess
 import sys
@@ -43,7 +44,7 @@ class Job:
     @property
     def recipe(self) -> Recipe:
         """The recipe of the cell, with the fold and the seed of this run."""
-        return self.cell.recipe.replace(fold=self.fold, seed=self.seed)
+        return _recipe(self.cell, self.fold, self.seed)
 
     @property
     def name(self) -> str:
@@ -54,6 +55,12 @@ class Job:
     def out(self) -> Path:
         """Folder of its checkpoints, its model, its record and the executed notebook."""
         return paths.runs() / self.cell.scale / self.name
+
+
+@functools.lru_cache(maxsize=2048)
+def _recipe(cell: Cell, fold: int, seed: int) -> Recipe:
+    """Making a recipe checks all its values; tables ask for the same ones again and again."""
+    return cell.recipe.replace(fold=fold, seed=seed)
 
 
 def job(cell: str, scale: str = "tiny", fold: int = 1, seed: int = 0) -> Job:
@@ -111,14 +118,34 @@ def record_of(job: Job, ledger: Ledger) -> Record | None:
         ledger: all records.
 
     Returns:
-        Of several records the one in the precision in which most folds of the cell were run, see `Ledger.find`; None if
-        there is none.
+        The record, see `records_of`; None if there is none.
     """
-    folds: Counter[str] = Counter()  # precision -> how many folds of the cell were run in it
-    for fold in job.cell.folds:
-        there = ledger.serving(Job(job.cell, fold, job.seed).recipe)
-        folds.update({record.hardware["precision"] for record in there})
-    return ledger.find(job.recipe, prefer=folds)
+    return records_of(job.cell, ledger).get((job.fold, job.seed))
+
+
+def records_of(cell: Cell, ledger: Ledger) -> dict[tuple[int, int], Record]:
+    """Find the records that serve the jobs of a cell.
+
+    Of several records of a job the one counts whose precision most runs of the cell have, see `Ledger.find`. All have
+    one version of the random draws: that of most runs of the cell, or the latest.
+
+    Args:
+        cell: the cell.
+        ledger: all records.
+
+    Returns:
+        Fold and seed to the record, seed by seed and fold by fold. Runs that were not done are not there.
+    """
+    jobs = [Job(cell, fold, seed) for seed in cell.seeds for fold in cell.folds]
+    precisions: Counter[str] = Counter()  # precision -> how many runs of the cell were made in it
+    draws: Counter[int] = Counter()  # version of the draws -> how many runs of the cell have it
+    for job in jobs:
+        there = ledger.serving(job.recipe)
+        precisions.update({record.hardware["precision"] for record in there})
+        draws.update({record.draws for record in there})
+    chosen = max(draws, key=lambda version: (draws[version], version), default=None)
+    found = {(job.fold, job.seed): ledger.find(job.recipe, prefer=precisions, draws=chosen) for job in jobs}
+    return {key: record for key, record in found.items() if record is not None}
 
 
 def record_of_ensemble(cell: Ensemble, ledger: Ledger) -> Record | None:

@@ -11,6 +11,7 @@ from astlib import paths
 from astlib.ledger import provenance
 from astlib.ledger.provenance import History
 from astlib.saved import weights_hash
+from astlib.train import sampling, steps
 
 
 def test_weights_hash_sees_names_and_values():
@@ -39,6 +40,24 @@ def test_versions_name_what_is_not_installed_too(monkeypatch):
         and found["no-such-package"] is None
         and found["python"][:2] == "3."
     )
+
+
+def test_a_seed_stands_for_the_draws_of_this_version():
+    """If this fails, a seed has come to mean other draws: raise `provenance.DRAWS`, then change the numbers here."""
+    assert provenance.versions()["draws"] == str(provenance.DRAWS) == "2"
+    plan = sampling.plan_epoch(8, batch=8, seed=0, epoch=1, mixup=0.5)
+    assert plan.clips.tolist() == [1, 3, 7, 6, 0, 4, 2, 5] and plan.partners[plan.lam < 1].tolist() == [
+        0,
+        4,
+        2,
+        5,
+        3,
+        5,
+    ]
+    assert plan.lam[1] == pytest.approx(0.5915198)
+    assert sampling.random(0, 1, sampling.FIRST_STREAMED_STEP).integers(10**6, size=2).tolist() == [122543, 890446]
+    of_a_step = steps.generator(seed=0, epoch=1, step=1)
+    assert torch.randint(10**6, (2,), generator=of_a_step).tolist() == [775117, 493778]
 
 
 def test_the_history_knows_its_commits():
