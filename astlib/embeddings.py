@@ -36,8 +36,10 @@ from .encoders import RATE, Encoder
 from .errors import AudioError, Interrupted, InvalidInput, NotFound
 from .files import write_json
 from .locks import locked
+from .typed import check_ranges, check_types, read_json
 
 FEATURES, FILES, ENCODER = "features.npy", "files.jsonl", "encoder.json"
+LARGEST = 100_000  # numbers of a vector, and seconds of a window
 HEADER = 128  # bytes before the first row
 WINDOWS_AT_ONCE = 16
 SECONDS_AT_RISK = 5.0  # what is embedded reaches the disk at least this often
@@ -79,6 +81,10 @@ class Plan:
     hop_s: float
     root: str
 
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_ranges(self, {"dim": (1, LARGEST), "window_s": (0, LARGEST), "hop_s": (0, LARGEST)})
+
 
 @dataclass(frozen=True)
 class Stretch:
@@ -103,6 +109,10 @@ class Stretch:
     windows: int
     seconds: float | None = None
     error: str = ""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_ranges(self, dict.fromkeys(("size", "row", "begin", "windows"), (0, 2**62)))
 
     @property
     def is_finished(self) -> bool:
@@ -449,7 +459,7 @@ def read_plan(folder: Path) -> Plan:
     if not path.is_file():
         raise NotFound(f"{folder} holds no features. Make them with: astlib embed SOUNDS --out {folder}")
     try:
-        return Plan(**json.loads(path.read_text(encoding="utf-8")))
+        return Plan(**read_json(path.read_bytes()))
     except (ValueError, TypeError) as error:
         raise _damaged(path, str(error)) from error
 
@@ -469,7 +479,7 @@ def read_stretches(folder: Path) -> list[Stretch]:
     path = folder / FILES
     lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
     try:
-        return [Stretch(**json.loads(line)) for line in lines]
+        return [Stretch(**read_json(line)) for line in lines]
     except (ValueError, TypeError) as error:
         raise _damaged(path, str(error)) from error
 

@@ -21,6 +21,7 @@ from .errors import Interrupted, InvalidInput
 from .events import CSV_HEADER, csv_rows, to_audacity, to_raven
 from .files import write_whole
 from .networks import Network
+from .typed import read_json
 
 Show = Callable[[Answer | Failure], object]
 BAR = "{l_bar}{bar}| {n:.2f} of {total:.2f} h of sound [{elapsed}<{remaining}]"
@@ -208,7 +209,7 @@ class _Writer:
         *lines, _ = path.read_text(encoding="utf-8").split("\n")  # a line that a kill cut off has no end
         for number, line in enumerate(lines, start=1):
             try:
-                row = json.loads(line)
+                row = read_json(line)
                 asked = row.pop("asked")
                 answer = None if "error" in row else Answer.from_json(row)
             except (ValueError, KeyError, TypeError, AttributeError):

@@ -5,6 +5,7 @@ Chapter: notebooks/10_audioset.ipynb
 
 import io
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +39,12 @@ def save_scores(path: str | Path, logits: Tensor, names: Sequence[str], multi_la
     write_whole(path, content.getbuffer())
 
 
+# What NumPy raises for an archive that is damaged, or whose header claims more than there is.
+UNREADABLE = (
+    OSError, ValueError, LookupError, TypeError, EOFError, MemoryError, OverflowError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
 class SavedScores(NamedTuple):
     """What a file of scores holds.
 
@@ -66,9 +73,15 @@ def load_logits(path: str | Path) -> SavedScores:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            return SavedScores(torch.from_numpy(file["logits"]), file["names"].tolist(), bool(file["multi_label"]))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path} is not a file of scores: {error}") from error
+            logits, names = torch.from_numpy(file["logits"]), file["names"].tolist()
+            found = SavedScores(logits, names, bool(file["multi_label"]))
+    except UNREADABLE as error:
+        why = str(error) or type(error).__name__
+        raise CheckpointError(f"{path} is not a file of scores: {why}") from error
+    count = len(names) if isinstance(names, list) else 0
+    if logits.ndim != 2 or not logits.is_floating_point() or count != len(logits):
+        raise CheckpointError(f"{path} is not a file of scores: {count} names for {tuple(logits.shape)} {logits.dtype}")
+    return found
 
 
 def load_scores(path: str | Path) -> tuple[Tensor, list[str]]:

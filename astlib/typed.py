@@ -13,6 +13,7 @@ import numbers
 from collections.abc import Hashable, Mapping
 from dataclasses import fields
 from functools import cache
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
@@ -135,6 +136,28 @@ def read_json(text: str | bytes) -> Any:
         return json.loads(text if isinstance(text, str) else text.decode("utf-8"))
     except RecursionError:
         raise InvalidInput("it is nested too deeply") from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that must hold an object.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its content.
+
+    Raises:
+        InvalidInput: it holds something else. The message names the file.
+        OSError: it cannot be read.
+    """
+    try:
+        content = read_json(path.read_bytes())
+    except ValueError as error:
+        raise InvalidInput(f"{path} is damaged: {error}. Copy it again") from error
+    if not isinstance(content, dict):
+        raise InvalidInput(f"{path} is damaged: expected an object, found {type(content).__name__}. Copy it again")
+    return content
 
 
 @cache

@@ -49,6 +49,13 @@ def _show_warning(
     print(f"careful: {message}", file=file or sys.stderr)
 
 
+def _sentence(error: Exception) -> str:
+    """What an error says to a person: the system's own errors have the file in front, and no number."""
+    if isinstance(error, OSError) and not isinstance(error, AstlibError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
 def main() -> None:
     """Run the command line.
 
@@ -67,7 +74,10 @@ def main() -> None:
             print(f"\nastlib: {stopped}", file=sys.stderr)
         raise SystemExit(130) from None
     except (AstlibError, OSError) as error:
-        print(f"astlib: {error}", file=sys.stderr)
+        print(f"astlib: {_sentence(error)}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except MemoryError:
+        print("astlib: the memory is full. Give fewer or shorter sounds, or a smaller batch", file=sys.stderr)
         raise SystemExit(2) from None
     except Exception:
         print(f"astlib: this is a bug in astlib. Please report it, with what follows, at {ISSUES}\n", file=sys.stderr)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, get_args
 import typer
 
 from ..errors import InvalidInput
+from ..typed import shown
 
 if TYPE_CHECKING:
     from ..data import Parts
@@ -216,8 +217,8 @@ def parse(change: str) -> tuple[str, object]:
     """
     name, equals, text = change.partition("=")
     if not equals:
-        raise InvalidInput(f"--set wants name=value, found {change!r}")
+        raise InvalidInput(f"--set wants name=value, found {shown(change)}")
     try:
         return name, ast.literal_eval(text)
-    except (ValueError, SyntaxError):  # a bare word: imagenet, scratch, a path
+    except (ValueError, SyntaxError, MemoryError, RecursionError):  # a bare word, or a thousand brackets
         return name, text

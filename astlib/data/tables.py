@@ -10,7 +10,6 @@ Chapter: notebooks/06_data_and_augmentation.ipynb
 import codecs
 import csv
 import io
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 
 from .. import audio
 from ..errors import InvalidInput
+from ..typed import read_json
 from .splits import Part, part_named
 
 # Names of columns, the preferred ones first. Letters and digits count, upper and lower case are the same: "File Name"
@@ -214,7 +214,7 @@ def _text(path: Path) -> tuple[str, list[str]]:
 def _json_sheet(path: Path, text: str, notes: list[str]) -> Sheet:
     """A list of objects, alone or under "data" as in the original AST's recipes."""
     try:
-        content = json.loads(text)
+        content = read_json(text)
     except ValueError as error:
         raise InvalidInput(f"{path} is not valid JSON: {error}") from None
     entries = content.get("data") if isinstance(content, dict) else content
