@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from .audio import resample
-from .errors import InvalidInput, MissingPackage, WeightsNotFound
-from .paths import weight_folders
+from .data.fetch import download
+from .errors import ConnectionLost, FetchError, InvalidInput, MissingPackage, WeightsNotFound
+from .paths import cache, weight_folders
 from .saved import weights_hash
 
 NAME = "efficientat-mn04"
@@ -211,6 +212,38 @@ def load_efficientat() -> EfficientAT:
     # The squeeze-and-excitation layers are linear in EfficientAT and convolutions of size 1 in torchvision.
     network.load_state_dict({key: value.reshape(own[key].shape) for key, value in renamed.items()})
     return network.requires_grad_(False).eval()
+
+
+def fetch_efficientat(progress: bool = True) -> Path:
+    """Download the teacher's weights into the user's cache and check them, unless they are on this machine already.
+
+    Args:
+        progress: show a progress bar.
+
+    Returns:
+        Their file.
+
+    Raises:
+        FetchError: they did not arrive, are not the published ones, or cannot be stored. What has arrived is kept, and
+            the next call continues from there.
+    """
+    if (here := find_efficientat()) is not None:
+        return here
+    final = cache() / "weights" / FILES[1]
+    part = final.with_name(f"{final.name}.part")
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        download(ADDRESS, part, progress)
+        read_efficientat(part)
+        part.replace(final)
+    except ConnectionLost as error:
+        raise FetchError(f"{error}. Or put it there by hand as {final}") from None
+    except InvalidInput as error:
+        part.unlink()
+        raise FetchError(f"{error}. It was thrown away") from None
+    except OSError as error:
+        raise FetchError(f"{NAME} could not be stored in {final.parent}: {error.strerror or error}") from error
+    return final
 
 
 def read_efficientat(path: Path) -> dict[str, Tensor]:

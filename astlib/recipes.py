@@ -436,8 +436,8 @@ ESC50_TAUGHT = ESC50_TINY.replace(
     decay_from=3,
     decay=0.5,
 )
-# The same with more than three times as many steps, because a student gains from its teacher for long (Beyer et al. 2022,
-# figure 1), and with twice as many mixtures, so that they are not heard too often.
+# The same with more than three times as many steps, because a student gains from its teacher for long (Beyer et al.
+# 2022, figure 1), and with twice as many mixtures, so that they are not heard too often.
 ESC50_TAUGHT_LONG = ESC50_TAUGHT.replace(name="esc50-taught-long", mixtures=3000, epochs=12, decay_from=7)
 # The CNNs on the same clips, in the same order, with the same masks, also for ten epochs; their own learning rates.
 ESC50_CNN_MLP = ESC50_TINY.replace(name="esc50-cnn-mlp", network="cnn-mlp", init="scratch", lr=1e-3)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InvalidInput, NotFound
-from .measuring import _measure, _open, _warn
 from .options import EMBEDDED, Model, where
+from .tested import measure_model, open_tested, warn_if_heard
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,10 +50,10 @@ def calibrate(
     from ..calibrate import calibrate as choose
 
     name, place = where(data)
-    sounds = _open(model, name, place, fold, everything=False)
-    _warn(model, sounds)
+    sounds = open_tested(model, name, place, fold, everything=False)
+    warn_if_heard(model, sounds)
     folder = _folder(model)
-    network, found = _measure(model, data, sounds.test, workers)
+    network, found = measure_model(model, data, sounds.test, workers)
     rows = {clip: i for i, clip in enumerate(sounds.test.names)}
     targets = sounds.test.targets[[rows[clip] for clip in found.names]].float()
     none = _logits(network, none_from, none_most) if none_from else None

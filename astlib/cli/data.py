@@ -50,11 +50,14 @@ def data_fetch(
     The same command continues an interrupted download.
     """
     from ..data.fetch import DOWNLOADS, fetch
+    from ..efficientat import NAME, fetch_efficientat
     from ..paths import cache
 
-    if name in DOWNLOADS:
+    if name == NAME:
+        typer.echo(f"{name}: 4 MB, MIT licence")
+    elif name in DOWNLOADS:
         typer.echo(f"{name}: {DOWNLOADS[name].size}, {DOWNLOADS[name].licence}")
-    place = fetch(name)
+    place = fetch_efficientat() if name == NAME else fetch(name)
     typer.echo(f"{name} is in {place}")
     if cache() not in place.parents:
         typer.echo("It was there before. To download it all the same, unset ASTLIB_DATA and ASTLIB_WEIGHTS")

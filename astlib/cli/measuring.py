@@ -6,21 +6,16 @@ Chapter: notebooks/08_measuring.ipynb
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import InvalidInput, NotFound
 from .options import EMBEDDED, MODEL_HELP, where
+from .tested import Measured, Tested, measure_model, open_tested, warn_if_heard
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..data import AudioStream, Parts
-    from ..data.base import AudioDataset
-    from ..ledger import Record
-    from ..measure import Evaluation
-    from ..networks import Network
     from ..reports import Answers
 
 
@@ -50,10 +45,10 @@ def evaluate(
     from ..scores import evaluate_scores
 
     models, (name, place) = model or [EMBEDDED], where(data, root)
-    sounds = _open(models[0], name, place, fold, everything)
+    sounds = open_tested(models[0], name, place, fold, everything)
     for each in models:
-        _warn(each, sounds)
-    measured = [_measure(each, data, sounds.test, workers) for each in models]
+        warn_if_heard(each, sounds)
+    measured = [measure_model(each, data, sounds.test, workers) for each in models]
     names, clips = measured[0].found.names, len(measured[0].found.names)
     metrics = measured[0].found.metrics if len(models) == 1 else evaluate_scores(_mean(measured), names, sounds.test)
     result, interval = finite(metrics), wilson(metrics["accuracy"], clips)
@@ -74,124 +69,14 @@ def evaluate(
         typer.echo(f"\n{summary(found)}\nreport: {page}")
 
 
-class _Sounds(NamedTuple):
-    """What is tested on, and what the simple baseline of a report is trained on."""
-
-    name: str
-    place: str | None
-    fold: int | None  # None: there are no folds, or all clips are tested on
-    test: "AudioDataset"
-    train: "AudioDataset | AudioStream | None"  # None: all clips are tested on
-
-    @property
-    def part(self) -> str:
-        if self.fold is not None:
-            return f"fold {self.fold}"
-        return "all clips" if self.train is None else "the test part"
-
-
-def _open(model: str, name: str, place: str | None, fold: int | None, everything: bool) -> _Sounds:
-    """Open the data to test on."""
-    from ..data import everything as whole
-
-    if everything:
-        if fold is not None:
-            raise InvalidInput(f"--all tests on all clips, --fold {fold} on those of one fold: give one of the two")
-        first, *more = whole(name, None, place)
-        if more:
-            raise InvalidInput(f"{name} has a test part of its own, so --all is not for it")
-        return _Sounds(name, place, None, first, None)
-    record = _record(model, name)
-    parts = _divided(name, place, fold, record)
-    chosen = fold or (1 if record is None else record.parameters["fold"])
-    return _Sounds(name, place, None if parts.test.folds is None else chosen, parts.test, parts.train)
-
-
-def _divided(name: str, place: str | None, fold: int | None, record: "Record | None") -> "Parts":
-    """Divide the data as for the run of a record, with its fold if none is given; without one as by default."""
-    from ..data import parts
-
-    if record is None:
-        return parts(name, fold or 1, root=place)
-    recipe = record.as_recipe()
-    return parts(name, fold or recipe.fold, recipe.selection == "validation", place, recipe.group, recipe.folds)
-
-
-def _record(model: str, data: str) -> "Record | None":
-    """The record of the run that a model came from, if it is there and the run was on this data set."""
-    from ..ledger import Record
-    from ..saved import find_model
-
-    try:
-        path = find_model(model) / "run.json"
-    except NotFound:  # a checkpoint of the original, or a Hugging Face model
-        return None
-    record = Record.load(path) if path.is_file() else None
-    return None if record is None or record.parameters["dataset"] != data else record
-
-
-def _warn(model: str, sounds: _Sounds) -> None:
-    """Say so if a model has, or may have, heard the clips that it is tested on."""
-    record = _record(model, sounds.name)
-    if record is None:
-        return
-    held_out, heard, own = record.parameters["fold"], record.data["train"]["hash"], sounds.name == "folder"
-    text = ""
-    if sounds.train is None:
-        if not own or _divided(sounds.name, sounds.place, None, record).train.manifest_hash() == heard:
-            text = "was trained on most of these clips; without --all it is tested on those that it never heard"
-    elif sounds.fold is not None and sounds.fold != held_out:
-        text = f"was trained on fold {sounds.fold}; fold {held_out} is what it never heard"
-    elif own and sounds.train.manifest_hash() != heard:
-        text = (
-            "was trained on other clips than those of this folder's training part. If it is the folder of its training "
-            "and clips have come or gone since, it may have heard some of those that it is tested on"
-        )
-    if text:
-        typer.echo(f"careful: {model} {text}", err=True)
-
-
-class _Measured(NamedTuple):
-    network: "Network"
-    found: "Evaluation"
-
-    @property
-    def scores(self) -> "Tensor":
-        """Probabilities, `(clips, classes)`."""
-        return self.network.decision.probabilities(self.found.logits, self.network.cfg.multi_label)
-
-
-def _mean(measured: Sequence[_Measured]) -> "Tensor":
+def _mean(measured: Sequence[Measured]) -> "Tensor":
     """Mean of the models' probabilities, `(clips, classes)`."""
     import torch
 
     return torch.stack([each.scores for each in measured]).mean(dim=0)
 
 
-def _measure(model: str, data: str, test: "AudioDataset", workers: int) -> _Measured:
-    """Measure one model on a test part."""
-    from ..measure import evaluate as measure
-    from ..networks import open_model
-
-    network = open_model(model)
-    known = network.cfg.labels
-    if known and list(known) != test.labels:
-        only = [sorted(set(known) - set(test.labels)), sorted(set(test.labels) - set(known))]
-        some = [f"{', '.join(names[:3])}{' …' * (len(names) > 3)}" or "none" for names in only]
-        differing = (
-            f"only the model has {some[0]}, only the data have {some[1]}" if any(only) else "their order differs"
-        )
-        raise InvalidInput(
-            f"{model} and {data} do not have the same classes: {differing}. A model can be measured only on the "
-            "classes that it was trained for"
-        )
-    found = measure(network, test, workers=workers)
-    if found.unusable.problems:
-        typer.echo(str(found.unusable), err=True)
-    return _Measured(network, found)
-
-
-def _answers(measured: Sequence[_Measured], sounds: _Sounds) -> "Answers":
+def _answers(measured: Sequence[Measured], sounds: Tested) -> "Answers":
     """What the models say about each clip. An ensemble has no decision of its own."""
     from ..reports import answers_on
 

@@ -1,4 +1,4 @@
-"""Download data sets and weights into the user's cache: continued after an interruption, verified, and only then used.
+"""Download data into the user's cache: continued after an interruption, verified, and only then used.
 
 Chapter: book/how_to_run.md
 
@@ -30,7 +30,7 @@ from typing import Any
 
 import soundfile
 
-from ..errors import ConnectionLost, FetchError, InvalidInput
+from ..errors import ConnectionLost, FetchError
 from ..paths import cache, data_folders, find_data
 
 BLOCK_BYTES = 1 << 20
@@ -59,7 +59,6 @@ class Archive:
         disk: GB that the archive and its content take together.
         sha256: of the archive; None if the server's archives have no stable hash.
         verify: takes the unpacked folder and raises FetchError if it is not the data set.
-        store: the folder of the cache.
     """
 
     url: str
@@ -69,7 +68,6 @@ class Archive:
     disk: float = 0.0
     sha256: str | None = None
     verify: Callable[[Path], None] = lambda folder: None
-    store: str = "data"
 
     def here(self) -> Path | None:
         """Find the data set on this machine.
@@ -124,7 +122,6 @@ class HubFiles:
         size: of the download, in words, such as "about 50 GB".
         licence: of the data, in words.
         folder: name of the data set's folder in the cache.
-        store: the folder of the cache.
     """
 
     repo: str
@@ -133,7 +130,6 @@ class HubFiles:
     size: str
     licence: str
     folder: str
-    store: str = "data"
 
     def here(self) -> Path | None:
         """Find the data set on this machine.
@@ -206,67 +202,6 @@ class HubFiles:
                 )
 
 
-@dataclass(frozen=True)
-class TeacherWeights:
-    """The weights of EfficientAT, as its authors published them.
-
-    Attributes:
-        size: of the download, in words.
-        licence: of the weights, in words.
-        store: the folder of the cache.
-    """
-
-    size: str = "4 MB"
-    licence: str = "MIT"
-    store: str = "weights"
-
-    @property
-    def url(self) -> str:
-        """Its address."""
-        from ..efficientat import ADDRESS  # imports torch, which no other download needs
-
-        return ADDRESS
-
-    @property
-    def folder(self) -> str:
-        """Name of the file in the cache."""
-        return self.url.rpartition("/")[2]
-
-    def here(self) -> Path | None:
-        """Find the weights on this machine.
-
-        Returns:
-            Their file, or None.
-        """
-        from ..efficientat import find_efficientat
-
-        return find_efficientat()
-
-    def get(self, final: Path, progress: bool) -> None:
-        """Download and verify the weights.
-
-        Args:
-            final: the file that they become, in one step.
-            progress: show a progress bar.
-
-        Raises:
-            FetchError: they did not arrive, or are not the published ones.
-            OSError: they cannot be written.
-        """
-        from ..efficientat import read_efficientat
-
-        part = final.with_name(f"{final.name}.part")
-        try:
-            download(self.url, part, progress)
-            read_efficientat(part)
-        except ConnectionLost as error:
-            raise FetchError(f"{error}. Or put it there by hand as {final}") from None
-        except InvalidInput as error:
-            part.unlink()
-            raise FetchError(f"{error}. It was thrown away") from None
-        os.replace(part, final)
-
-
 def verify_esc50(folder: Path) -> None:
     """Check that a folder is ESC-50: the official list and 2,000 clips of 5 s. GitHub's archives have no stable hash.
 
@@ -316,9 +251,7 @@ def whole_list(path: Path) -> bool:
     return f"num_segs={sum(not line.startswith('#') for line in lines)}," in "".join(lines[:2])
 
 
-Download = Archive | HubFiles | TeacherWeights
-
-DOWNLOADS: dict[str, Download] = {
+DOWNLOADS: dict[str, Archive | HubFiles] = {
     "esc50": Archive(
         url="https://github.com/karolpiczak/ESC-50/archive/refs/heads/master.zip",
         size="about 600 MB",
@@ -354,12 +287,11 @@ DOWNLOADS: dict[str, Download] = {
         licence="the lists CC BY 4.0; the sounds belong to those who made them",
         folder="audioset",
     ),
-    "efficientat-mn04": TeacherWeights(),
 }
 
 
-def fetch(name: str, source: Download | None = None, progress: bool = True) -> Path:
-    """Download a data set or weights, unless they are on this machine already.
+def fetch(name: str, source: Archive | HubFiles | None = None, progress: bool = True) -> Path:
+    """Download a data set, unless it is on this machine already.
 
     Args:
         name: one of DOWNLOADS.
@@ -367,7 +299,7 @@ def fetch(name: str, source: Download | None = None, progress: bool = True) -> P
         progress: show progress bars.
 
     Returns:
-        Its folder; the file of weights.
+        Its folder.
 
     Raises:
         FetchError: the server does not send it or sends something else, or the disk is full. What has arrived is kept,
@@ -379,7 +311,7 @@ def fetch(name: str, source: Download | None = None, progress: bool = True) -> P
         source = DOWNLOADS[name]
         if (here := source.here()) is not None:
             return here
-    folder = cache() / source.store
+    folder = cache() / "data"
     final = folder / source.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)

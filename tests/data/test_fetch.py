@@ -313,10 +313,10 @@ def authors(server, monkeypatch):
 
 def test_the_teachers_weights_are_fetched_checked_and_found(authors):
     assert efficientat.find_efficientat() is None
-    place = fetch("efficientat-mn04", progress=False)
+    place = efficientat.fetch_efficientat(progress=False)
     assert place == cache() / "weights" / "mn04_as_mAP_432.pt" == efficientat.find_efficientat()
     assert len(efficientat.read_efficientat(place)["classifier.5.bias"]) == 527
-    assert fetch("efficientat-mn04", progress=False) == place and len(authors.requests) == 1, "it is here already"
+    assert efficientat.fetch_efficientat(progress=False) == place and len(authors.requests) == 1, "it is here already"
     assert [path.name for path in place.parent.iterdir()] == [place.name]
 
 
@@ -329,7 +329,7 @@ def test_the_teachers_weights_are_fetched_checked_and_found(authors):
 def test_other_weights_than_the_teachers_are_thrown_away(authors, content, said):
     authors.content = content
     with pytest.raises(FetchError, match=said):
-        fetch("efficientat-mn04", progress=False)
+        efficientat.fetch_efficientat(progress=False)
     assert not list((cache() / "weights").iterdir()) and not os.path.exists("/tmp/executed-by-a-pickle")
 
 
