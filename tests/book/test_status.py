@@ -1,15 +1,20 @@
 """The tables of the status page."""
 
+import csv
+import io
+import json
 import re
 import subprocess
+import sys
 
+import claims
 import pytest
-from made_records import FIVE, RECORDS, tampered
+from made_records import FIVE, RECORDS, ROOT, tampered
 
 import status
-from astlib.ledger import Ledger
+from astlib.ledger import Ledger, protocol
 from astlib.recipes import RECIPES
-from astlib.reproduce import SCALES
+from astlib.reproduce import SCALES, TABLES, compare
 
 
 @pytest.fixture(scope="module")
@@ -62,20 +67,96 @@ def test_the_first_line_counts_the_ledger(ledger):
 
 def test_cells_lead_to_the_records_of_their_runs(page, ledger):
     table = page.partition("### Overlap of the patches")[2].partition("###")[0]
+    assert table.count("<tr>") == 1 + 8, "both halves of table 5"
     served = status.served(ledger)
     wanted = [
         record.id for record in ledger.records if any(c.startswith("overlap/") for c in served.get(record.id, []))
     ]
-    assert len(wanted) == 20 and all(f"/results/runs/{name}.json" in table for name in wanted)
+    assert len(wanted) >= 20 and all(f"/results/runs/{name}.json" in table for name in wanted)
 
 
 def test_tables_are_narrow_and_what_was_not_run_is_folded(page):
     for head in re.findall(r"<thead>.*?</thead>", page):
         assert head.count("<th ") <= 7, head
     assert not re.search(r"<details>(?:(?!</details>).)*^#", page, re.DOTALL | re.MULTILINE), "no heading in a fold"
-    paper = page.partition("## At the paper's scale")[2].partition("## What a chapter takes")[0]
-    outside = re.sub(r"<details>.*?</details>", "", paper, flags=re.DOTALL)
-    assert "not run" in paper and "<table" not in outside
+    assert "not run" in page and page.index("## The tables") < page.index("<table")
+
+
+def test_published_base_and_tiny_stand_in_one_line(ledger):
+    table = status.one_table("position", ledger)
+    heads = re.findall(r"<th scope='col'>(.*?)</th>", table)
+    assert heads[1:4] == ["published", "base network", "tiny network"]
+    rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", table)[1:]]
+    assert [row[1] for row in rows] == ["0.305", "0.346", "0.347"] and {row[2] for row in rows} == {"not run"}
+    for row, line in zip(rows, compare.rows_of("position", "tiny", ledger), strict=True):
+        assert row[3] == line.found.text and line.cell.what in row[0]
+    overlap = status.lines_of("overlap", ledger)
+    assert [(paper.cell.name, tiny and tiny.cell.name) for paper, tiny in overlap][:2] == [
+        ("overlap/0-balanced", "overlap/0"),
+        ("overlap/0-full", None),
+    ]
+    every = {row.cell.name for name in TABLES for line in status.lines_of(name, ledger) for row in line if row}
+    assert every == {*SCALES["paper"], *SCALES["tiny"]}, "no cell is lost where the scales are joined"
+
+
+def test_a_drawn_interval_lies_where_its_numbers_are(ledger):
+    row = next(row for row in compare.rows_of("position", "tiny", ledger) if row.cell.name == "position/reinit")
+    low, high, dot = re.search(r"M([\d.]+) 7H([\d.]+).*?cx=\"([\d.]+)\"", status.drawn_interval(row, 0.25)).groups()
+    drawn = [0.25 * (float(x) - 60) / 56 for x in (low, dot, high)]
+    pair = row.paired
+    wanted = [pair.difference - pair.half, pair.difference, pair.difference + pair.half]
+    assert drawn == pytest.approx(wanted, abs=0.0003)
+    assert 'fill="currentColor"' in status.drawn_interval(row, 0.25).partition("circle")[2], "settled: filled"
+    curves = status.drawn_curves(row)
+    last = float(re.findall(r",([\d.]+)\"", curves)[-1])
+    assert (42 - last) / 40 == pytest.approx(row.found.mean, abs=0.002) and curves.count("<polyline") == 6
+
+
+def test_what_can_be_downloaded_says_what_the_page_says(ledger):
+    lines = list(csv.DictReader(io.StringIO(status.as_csv(ledger))))
+    cells = {cell["cell"]: cell for cell in json.loads(status.as_json(ledger))["cells"] if cell["scale"] == "tiny"}
+    assert {line["record"] for line in lines} == set(status.served(ledger))
+    for row in compare.rows_of("overlap", "tiny", ledger):
+        values = [float(line["value"]) for line in lines if line["cell"] == row.cell.name]
+        assert len(values) == cells[row.cell.name]["runs"] and sum(values) / len(values) == pytest.approx(
+            row.found.mean
+        )
+        if row.paired:
+            assert cells[row.cell.name]["comparison"]["p_holm"] == row.p_holm
+
+
+def test_how_to_check_us_recomputes_a_table_without_astlib(tmp_path):
+    """The page's own lines, run as a reader would run them, give what the table says."""
+    code = re.search(r"```python\n(.*?)```", (ROOT / "book" / "check_us.md").read_text(), re.DOTALL)[1]
+    assert "astlib" not in code
+    (tmp_path / "check.py").write_text(code)
+    done = subprocess.run([sys.executable, tmp_path / "check.py"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    rows = [row for row in compare.rows_of("overlap", "tiny") if row.paired]
+    for row, line in zip(rows, said, strict=True):
+        mean, half = 100 * row.paired.difference, 100 * row.paired.half
+        numbers = [float(number) for number in re.findall(r"[-+]?\d+\.\d+", line)]
+        assert numbers == pytest.approx([mean, mean - half, mean + half, row.paired.p_folds], abs=0.0051), line
+
+
+def test_the_report_follows_from_the_ledger(ledger):
+    """Without runs no claim about runs is settled; with the ledger the settled differences are."""
+    text, empty = claims.as_markdown(ledger), claims.as_markdown(Ledger([]))
+    for claim in claims.CLAIMS:
+        assert f"**{claim.words}**" in text and f"**{claim.words}**" in empty
+    reproduced = text.partition("### Reproduced in small")[2].partition("###")[0]
+    assert "`pretraining/none`" in reproduced and "settled" in reproduced
+    assert "None." in empty.partition("### Reproduced in small")[2].partition("###")[0]
+    assert "fewer parameters" in text.partition("### Refuted")[2].partition("### Not tested")[0]
+    assert "0.459" in text.partition("### Not tested")[2]
+
+
+def test_the_page_of_the_protocol_has_every_rule(ledger):
+    text, file = status.protocol_text(ledger), protocol()
+    assert all(file[key] in text for key in ("known_before", "read_out", "comparison", "test", "equivalence"))
+    assert all(f"`{name}`" in text for setting in file["settings"] for name in setting["cells"])
+    assert "Every run is there for 0 of 6 cells." in text
 
 
 def test_every_run_names_its_cell_and_its_difference(ledger):
