@@ -670,23 +670,25 @@ def claim(row: Row) -> str:
     nothing about training.
 
     Args:
-        row: a row of a table of accuracies.
+        row: a row of a table.
 
     Returns:
         A phrase.
     """
-    pair, found = row.paired, row.found
+    pair, found, metric = row.paired, row.found, row.cell.metric
+    unit = "points" if metric == "accuracy" else metric
     if pair is None:
         return "the reference of its table" if found.records else "not run"
     if not pair.same_precision or row.p_holm is None:
-        points = f"{number(pair.difference, 'accuracy', '+')} points over {pair.runs} of {found.wanted} runs"
+        points = f"{number(pair.difference, metric, '+')} {unit} over {pair.runs} of {found.wanted} runs"
         if not pair.same_precision:
             return f"{points}: no claim, not in the same precision"
         known = "" if pair.p_clips is None else f", but for these clips p = {pair.p_clips:.2g}"
         return f"{points}: no claim{known}"
-    p, measured = p_text(row.p_holm), interval_text(pair, "accuracy")
+    p, measured = p_text(row.p_holm), interval_text(pair, metric)
+    units = "seeds" if isinstance(row.cell, Cell) and len(row.cell.folds) == 1 else "folds"
     return (
-        f"{measured} points over {pair.folds} folds, p {p if '<' in p else f'= {p}'} after Holm's correction of "
+        f"{measured} {unit} over {pair.folds} {units}, p {p if '<' in p else f'= {p}'} after Holm's correction of "
         f"{row.family}: {row.finding}"
     )
 

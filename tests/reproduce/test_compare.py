@@ -186,6 +186,72 @@ def test_what_can_be_claimed():
     assert claim([], against=None) == "not run" and claim([0.9], against=None) == "the reference of its table"
 
 
+def seeds_of_folds(by_seed):
+    """Records of a setting, one list of the folds' accuracies for each seed."""
+    records = []
+    for seed, values in enumerate(by_seed):
+        for record in records_of_folds(values):
+            record.seed = record.parameters["seed"] = seed
+            records.append(record)
+    return without_rights(records)
+
+
+def test_the_differences_of_a_fold_are_averaged_over_its_seeds_before_the_test():
+    """Three seeds of five folds are five values, not fifteen: seeds of one fold share all their clips."""
+    one = [[0.80, 0.82, 0.84, 0.81, 0.83], [0.82, 0.80, 0.85, 0.83, 0.80], [0.81, 0.83, 0.82, 0.80, 0.84]]
+    other = [[0.81, 0.80, 0.80, 0.80, 0.80], [0.79, 0.80, 0.81, 0.80, 0.79], [0.80, 0.79, 0.80, 0.79, 0.80]]
+    pair = compare.paired(*(Obtained(IMAGENET, seeds_of_folds(values), [], 15) for values in (one, other)))
+    by_fold = [sum(a[i] - b[i] for a, b in zip(one, other, strict=True)) / 3 for i in range(5)]
+    assert pair.gaps == pytest.approx(by_fold) and pair.runs == 15 and pair.folds == 5 and pair.every_run
+    assert (pair.half, pair.p_folds) == pytest.approx(compare.t_test(by_fold, 1 / 4))
+    uneven = compare.paired(
+        Obtained(IMAGENET, seeds_of_folds(one), [], 15), Obtained(IMAGENET, seeds_of_folds(other[:1]), [], 15)
+    )
+    assert uneven.gaps == pytest.approx([a - b for a, b in zip(one[0], other[0], strict=True)])
+    assert uneven.runs == 5 and uneven.complete and not uneven.every_run
+
+
+def test_records_of_other_draws_are_not_paired():
+    first, second = ([0.8] * 5, [0.7] * 5)
+    one, other = (Obtained(IMAGENET, seeds_of_folds([values]), [], 15) for values in (first, second))
+    for record in other.records[:2]:
+        record.versions = {**record.versions, "draws": "3"}
+    assert compare.paired(one, other).folds == 3 and not compare.paired(one, other).complete
+
+
+def test_equal_is_said_of_all_runs_and_only_inside_the_margin():
+    """Scipy's two one-sided tests, on the corrected standard error."""
+    from scipy.stats import t
+
+    values = [0.8, 0.82, 0.84, 0.81, 0.83]
+    near = [
+        [value + shift for value, shift in zip(values, shifts, strict=True)]
+        for shifts in (
+            (0.004, -0.006, 0.005, 0.0, -0.002),
+            (0.0, 0.003, -0.004, 0.006, 0.001),
+            (-0.002, 0.001, 0.003, -0.005, 0.004),
+        )
+    ]
+    one, other = (Obtained(IMAGENET, seeds_of_folds(by_seed), [], 15) for by_seed in (near, [values] * 3))
+    pair = compare.paired(one, other)
+    error = pair.sd * math.sqrt(1 / 5 + 1 / 4)
+    for margin in (0.02, 0.004, 0.001):
+        p = max(t.sf((margin + sign * pair.difference) / error, 4) for sign in (-1, 1))
+        assert pair.within(margin) == (p < 0.05), margin
+    assert pair.within(0.02) and not pair.within(0.001)
+    fewer = compare.paired(Obtained(IMAGENET, one.records[:10], [], 15), other)
+    assert not fewer.within(0.02), "not before all runs are there"
+
+
+def test_the_folds_of_several_seeds_are_shown_by_fold_in_small_and_by_seed_as_the_paper_does():
+    tiny = SCALES["tiny"]["position/nearest"]
+    ledger = Ledger(RECORDS)
+    found = compare.obtained(tiny, ledger)
+    assert len(found.values) == 5 and found.wanted == 15 and found.sd is not None
+    per_seed = replace(tiny, scale="paper")
+    assert len(compare.obtained(per_seed, ledger).values) == len(found.records) // 5
+
+
 def test_a_small_p_that_does_not_survive_holm_is_not_settled():
     """The same differences: alone they are settled, as one of twenty comparisons they are not."""
     values, others = [0.62, 0.66, 0.77, 0.66, 0.68], [0.6, 0.65, 0.75, 0.63, 0.66]
