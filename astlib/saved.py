@@ -71,8 +71,8 @@ class NetworkConfig:
             raise InvalidInput(f"label_dim is {self.label_dim}, but {len(self.labels)} labels were given")
         if not (abs(self.mean) <= LARGEST_CONSTANT and 1 / LARGEST_CONSTANT <= self.std <= LARGEST_CONSTANT):
             raise InvalidInput(
-                f"mean must be {-LARGEST_CONSTANT:g} to {LARGEST_CONSTANT:g}, and std above 0, from {1 / LARGEST_CONSTANT:g} to "
-                f"{LARGEST_CONSTANT:g}; found mean {self.mean:g} and std {self.std:g}"
+                f"mean must be {-LARGEST_CONSTANT:g} to {LARGEST_CONSTANT:g}, and std above 0, from "
+                f"{1 / LARGEST_CONSTANT:g} to {LARGEST_CONSTANT:g}; found mean {self.mean:g} and std {self.std:g}"
             )
 
     def replace(self, **changes: Any) -> Self:
