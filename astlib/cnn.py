@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from .errors import InvalidInput, MissingPackage
 from .saved import NetworkConfig, SavedNetwork
+from .typed import shown
 
 WIDTHS = (16, 32, 64, 128, 256)  # channels after each block of CNNMLP
 HIDDEN = 512  # width of the hidden layer of its MLP
@@ -51,7 +52,7 @@ class CNNConfig(NetworkConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.network not in NETWORKS:
-            raise InvalidInput(f"network must be one of {', '.join(NETWORKS)}; found {self.network!r}")
+            raise InvalidInput(f"network must be one of {', '.join(NETWORKS)}; found {shown(self.network)}")
         if min(self.input_fdim, self.input_tdim) < 32:
             raise InvalidInput(
                 "a CNN needs 32 mel bins and frames or more, as it halves both five times; found "

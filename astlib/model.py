@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .errors import InvalidInput
 from .saved import MOST_FRAMES, NetworkConfig, SavedNetwork
-from .typed import check_ranges
+from .typed import check_ranges, shown
 
 # name: (width, heads, blocks); base224 and base384 differ in the ImageNet weights that fit them, not in shape
 SIZES = {
@@ -61,12 +61,12 @@ class ASTConfig(NetworkConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.model_size not in SIZES:
-            raise InvalidInput(f"model_size must be one of {', '.join(SIZES)}; found {self.model_size!r}")
+            raise InvalidInput(f"model_size must be one of {', '.join(SIZES)}; found {shown(self.model_size)}")
         if self.prefix_tokens not in (1, 2):
-            raise InvalidInput(f"prefix_tokens must be 1 (ViT) or 2 (DeiT, AST); found {self.prefix_tokens}")
+            raise InvalidInput(f"prefix_tokens must be 1 (ViT) or 2 (DeiT, AST); found {shown(self.prefix_tokens)}")
         check_ranges(self, {"fstride": (1, MOST_FRAMES), "tstride": (1, MOST_FRAMES)})
         if min(self.patch) < 1:
-            raise InvalidInput(f"height and width of a patch must be 1 or more; found {self.patch}")
+            raise InvalidInput(f"height and width of a patch must be 1 or more; found {shown(self.patch)}")
         if not 0 < self.layer_norm_eps < 1:
             raise InvalidInput(f"layer_norm_eps must be between 0 and 1; found {self.layer_norm_eps:g}")
         if self.input_fdim < self.patch[0] or self.input_tdim < self.patch[1]:

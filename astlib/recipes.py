@@ -197,7 +197,7 @@ class Recipe:
         if self.network != "ast" and (self.keep < 1 or self.teacher):
             raise InvalidInput(f"keep and teacher are for an AST; the network is {self.network}")
         if self.teacher not in TEACHERS:
-            raise InvalidInput(f"teacher must be one of {', '.join(map(repr, TEACHERS))}; found {self.teacher!r}")
+            raise InvalidInput(f"teacher must be one of {', '.join(map(repr, TEACHERS))}; found {shown(self.teacher)}")
         if not self.teacher and (self.mixtures or self.teacher_classes or self.teacher_features):
             raise InvalidInput(f"mixtures, teacher_classes and teacher_features need a teacher, {TEACHERS[1]!r}")
         if self.teacher and (self.mixup or self.loss != "ce" or self.windows or self.balanced):

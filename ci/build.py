@@ -21,6 +21,7 @@ from pathlib import Path
 import yaml
 
 import api
+import faults
 import front
 import questions
 import status
@@ -178,6 +179,7 @@ def main() -> None:
     self_contained = fetch_vendor()
     configure(self_contained)
     status.write()  # once more: now it is known what every chapter took
+    faults.write()
     api.write()
     api.link_chapters()
     front.write()

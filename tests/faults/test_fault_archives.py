@@ -2,17 +2,19 @@
 
 import collections
 import errno
+import http.server
 import io
 import os
 import struct
 import tarfile
+import threading
 import zipfile
 
 import pytest
 
 from astlib.data import fetch as fetching
-from astlib.data.fetch import unpack_archive
-from astlib.errors import FetchError
+from astlib.data.fetch import download, unpack_archive
+from astlib.errors import ConnectionLost, FetchError
 
 CENTRAL = b"PK\x01\x02"  # where the second header of a zip's entry begins
 
@@ -118,3 +120,24 @@ def test_a_full_disk_is_not_the_archives_fault(tmp_path, monkeypatch):
     monkeypatch.setattr(zipfile.ZipFile, "extractall", full)
     with pytest.raises(OSError, match="No space left"):
         unpack_archive(tmp_path / "archive", tmp_path / "out")
+
+
+def test_a_redirect_without_an_end(tmp_path):
+    class Circle(http.server.BaseHTTPRequestHandler):
+        asked = 0
+
+        def do_GET(self):
+            Circle.asked += 1
+            self.send_response(302)
+            self.send_header("Location", self.path)
+            self.end_headers()
+
+        def log_message(self, *_):
+            """The test's output is not the place for a server's log."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Circle) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(ConnectionLost, match="answered HTTP Error 302"):
+            download(f"http://127.0.0.1:{server.server_port}/set.zip", tmp_path / "set.part", progress=False)
+        server.shutdown()
+    assert Circle.asked < 20 and not (tmp_path / "set.part").exists()
