@@ -86,6 +86,11 @@ def bundle() -> str | None:
     return None
 
 
+def sixteen_bits(sound: np.ndarray) -> np.ndarray:
+    """A sound as integers, half as loud as they can be."""
+    return np.round(0.5 * 32767 * sound / np.abs(sound).max()).astype("int16")
+
+
 def packed(values: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()
 
@@ -98,18 +103,17 @@ def rounded(values: np.ndarray) -> dict[str, str]:
 
 @torch.inference_mode()
 def store(model: astlib.AST, name: str, samples: np.ndarray) -> None:
-    """Write a sound, its log-mel and what the network computes from it as two scripts, which a page may load anywhere.
+    """Write a sound of 16-bit samples, its log-mel and what the network computes from it, as two scripts.
 
     A script may be loaded by a page that was opened as a file, other files may not.
     """
     features, prefix = astlib.Features(model.cfg), model.cfg.prefix_tokens
-    whole = np.round(32767 * 0.5 * samples / np.abs(samples).max()).astype("int16")
-    waveform = torch.from_numpy(whole.astype("float32") / 32768)[None]
+    waveform = torch.from_numpy(samples.astype("float32") / 32768)[None]
     mel = features.mel(waveform)
     inside = export.FromMel(model)(mel)
     low, high = mel.min().item(), mel.max().item()
     sound = {
-        "waveform": packed(whole),
+        "waveform": packed(samples),
         "mel": packed(np.round((mel[0].numpy() - low) / (high - low) * 255).astype("uint8")),
         "low": low,
         "high": high,
@@ -126,7 +130,8 @@ def export_network() -> dict:
     """Write the graphs and the stored sounds into _build/listen, unless they are up to date. Return what the page needs
     to know of them.
     """
-    sources = [*sorted(MODEL.iterdir()), *(ROOT / "astlib" / f"{name}.py" for name in MADE_FROM)]
+    parts = (MODEL / name for name in ("config.json", "decision.json", "model.safetensors"))
+    sources = [*(path for path in parts if path.exists()), *(ROOT / "astlib" / f"{name}.py" for name in MADE_FROM)]
     wanted = digest([*sources, Path(__file__), ROOT / "ci" / "front.py"])
     about = LISTEN / "about.json"
     if about.exists() and (found := json.loads(about.read_text(encoding="utf-8")))["digest"] == wanted:
@@ -135,8 +140,9 @@ def export_network() -> dict:
     model, log_mel = astlib.AST.from_pretrained(MODEL), astlib.LogMel()
     cfg = model.cfg
     paths = export.inside_to_onnx(model, LISTEN, torch.float16)
+    shutil.copy(MODEL / "model.safetensors", LISTEN)  # for the download of a taught network
     for name, (_, make) in MADE.items():
-        store(model, name, make())
+        store(model, name, sixteen_bits(make()))
     edges = frontend.hz_to_mel(torch.tensor([frontend.LOW_HZ, log_mel.sample_rate / 2]))
     corners = torch.linspace(edges[0], edges[1], cfg.input_fdim + 2)
     found = {
@@ -159,6 +165,7 @@ def export_network() -> dict:
         "fills": {fill: frontend.fill_value(fill, cfg.mean) for fill in frontend.FILLS},
         "seconds": SECONDS,
         "sounds": [{"id": name, "name": text} for name, (text, _) in MADE.items()],
+        "config": asdict(cfg),
         "networkBytes": sum(path.stat().st_size for path in paths),
     }
     about.write_text(json.dumps(found), encoding="utf-8")

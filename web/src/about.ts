@@ -28,6 +28,7 @@ export interface About {
   seconds: number; // of the stored sounds
   sounds: { id: string; name: string }[];
   networkBytes: number;
+  config: Record<string, unknown>; // the network's config.json
 }
 
 // Samples that the network reads at most.

@@ -25,21 +25,57 @@ export function refusal(about: About, samples: Float32Array): string | null {
   return peak < SILENT ? "This sound is silent: there is nothing to name." : null;
 }
 
-// Whether a WAV file ends before the samples that its header announces.
-export function isCut(content: ArrayBuffer): boolean {
+interface Wav {
+  format: number; // 1 for integers, 3 for floating point
+  channels: number;
+  rate: number;
+  bits: number;
+  data: DataView;
+  isCut: boolean; // there are fewer samples than the header announces
+}
+
+// The parts of a WAV file, or null if it is another file.
+function wav(content: ArrayBuffer): Wav | null {
   const view = new DataView(content);
   const word = (at: number): string => String.fromCharCode(...new Uint8Array(content, at, 4));
   if (content.byteLength < 12 || word(0) !== "RIFF" || word(8) !== "WAVE") {
-    return false;
+    return null;
   }
+  const found: Wav = { format: 0, channels: 0, rate: 0, bits: 0, data: new DataView(content, 0, 0), isCut: true };
   for (let at = 12; at + 8 <= content.byteLength; ) {
     const size = view.getUint32(at + 4, true);
-    if (word(at) === "data") {
-      return size !== 0xffffffff && at + 8 + size > content.byteLength; // all ones: a recorder that was still running
+    const there = content.byteLength - at - 8;
+    if (word(at) === "fmt " && there >= 16) {
+      found.format = view.getUint16(at + 8, true);
+      found.channels = view.getUint16(at + 10, true);
+      found.rate = view.getUint32(at + 12, true);
+      found.bits = view.getUint16(at + 22, true);
+    } else if (word(at) === "data") {
+      found.isCut = size > there && size !== 0xffffffff; // all ones: a recorder that was still running
+      found.data = new DataView(content, at + 8, Math.min(size, there));
+      break;
     }
     at += 8 + size + (size % 2);
   }
-  return true; // no samples at all
+  return found;
+}
+
+// The samples of a WAV file in one of the two usual formats, as astlib.audio.load reads them; null for another format.
+// Chromium's decoder divides positive 16-bit samples by 32767, which adds faint overtones.
+function exact({ format, channels, bits, data }: Wav): Float32Array | null {
+  const isFloat = format === 3 && bits === 32;
+  if (!channels || !(isFloat || (format === 1 && bits === 16))) {
+    return null;
+  }
+  const wide = bits / 8;
+  const mono = new Float32Array(Math.floor(data.byteLength / (channels * wide)));
+  for (let i = 0; i < mono.length; i++) {
+    for (let channel = 0; channel < channels; channel++) {
+      const at = (i * channels + channel) * wide;
+      mono[i] += (isFloat ? data.getFloat32(at, true) : data.getInt16(at, true) / 32768) / channels;
+    }
+  }
+  return mono;
 }
 
 // The duration that the file states, or null: then only decoding can tell.
@@ -72,8 +108,13 @@ export async function decode(about: About, file: File): Promise<Float32Array> {
     );
   }
   const content = await file.arrayBuffer();
-  if (isCut(content)) {
+  const parts = wav(content);
+  if (parts?.isCut) {
     throw new Refusal("This WAV file is cut off: it has fewer samples than its header says.");
+  }
+  const read = parts?.rate === about.rate ? exact(parts) : null;
+  if (read) {
+    return read;
   }
   let audio: AudioBuffer;
   try {

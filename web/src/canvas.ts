@@ -58,12 +58,25 @@ const SCALE = [
   [252, 255, 164],
 ];
 
-export function heat(share: number): [number, number, number] {
-  const place = Math.min(Math.max(share, 0), 1) * (SCALE.length - 1);
-  const low = Math.min(Math.floor(place), SCALE.length - 2);
-  const mix = place - low;
-  return [0, 1, 2].map((i) => Math.round(SCALE[low][i] * (1 - mix) + SCALE[low + 1][i] * mix)) as [number, number, number];
+const SHADES = 256;
+
+// Colours as ImageData stores them, from little to much.
+function shades(colour: (share: number) => number[]): Uint32Array {
+  const bytes = new Uint8ClampedArray(4 * SHADES);
+  for (let i = 0; i < SHADES; i++) {
+    bytes.set([...colour(i / (SHADES - 1)), 255], 4 * i);
+  }
+  return new Uint32Array(bytes.buffer);
 }
+
+const COLOURS = {
+  heat: shades((share) => {
+    const place = share * (SCALE.length - 1);
+    const low = Math.min(Math.floor(place), SCALE.length - 2);
+    return SCALE[low].map((value, i) => value + (place - low) * (SCALE[low + 1][i] - value));
+  }),
+  grey: shades((share) => [90 * share, 90 * share, 90 * share]),
+};
 
 export function range(values: Float32Array): [number, number] {
   let low = Infinity;
@@ -75,24 +88,46 @@ export function range(values: Float32Array): [number, number] {
   return [low, high];
 }
 
-// A log-mel spectrogram as a bitmap, one pixel per cell, low frequencies below. `grey` leaves colours to what is drawn
-// on top.
-export function bitmap(about: About, mel: Float32Array, grey = false): HTMLCanvasElement {
+const drawn = { heat: new WeakMap<Float32Array, HTMLCanvasElement>(), grey: new WeakMap<Float32Array, HTMLCanvasElement>() };
+
+// A log-mel spectrogram as a bitmap, one pixel per cell, low frequencies below. "grey" leaves colours to what is drawn
+// on top. Each is made once.
+export function bitmap(about: About, mel: Float32Array, colours: "heat" | "grey" = "heat"): HTMLCanvasElement {
+  const before = drawn[colours].get(mel);
+  if (before) {
+    return before;
+  }
   const canvas = make("canvas", { width: about.frames, height: about.mels });
   const image = new ImageData(about.frames, about.mels);
+  const pixels = new Uint32Array(image.data.buffer);
   const [low, high] = range(mel);
+  const step = (SHADES - 1) / (high - low || 1);
   for (let frame = 0; frame < about.frames; frame++) {
     for (let bin = 0; bin < about.mels; bin++) {
-      const share = (mel[frame * about.mels + bin] - low) / (high - low || 1);
-      const [r, g, b] = grey ? [90 * share, 90 * share, 90 * share] : heat(share);
-      image.data.set([r, g, b, 255], 4 * ((about.mels - 1 - bin) * about.frames + frame));
+      const shade = Math.round((mel[frame * about.mels + bin] - low) * step);
+      pixels[(about.mels - 1 - bin) * about.frames + frame] = COLOURS[colours][shade];
     }
+  }
+  canvas.getContext("2d")?.putImageData(image, 0, 0);
+  drawn[colours].set(mel, canvas);
+  return canvas;
+}
+
+// One number per patch as a bitmap, one pixel per patch: 0 is transparent, 1 full colour.
+export function patchBitmap(shares: ArrayLike<number>, columns: number): HTMLCanvasElement {
+  const rows = shares.length / columns;
+  const canvas = make("canvas", { width: columns, height: rows });
+  const image = new ImageData(columns, rows);
+  for (let patch = 0; patch < shares.length; patch++) {
+    const row = rows - 1 - Math.floor(patch / columns);
+    image.data.set([255, 170, 20, 255 * Math.min(shares[patch], 1)], 4 * (row * columns + (patch % columns)));
   }
   canvas.getContext("2d")?.putImageData(image, 0, 0);
   return canvas;
 }
 
-// Draws one colour per patch of the network's own grid; `share` is 0 for nothing and 1 for full colour.
+// Draws numbers of the network's own patches over a spectrogram. Where patches overlap, each has the cells from its
+// first to that of the next.
 export function overlay(
   context: CanvasRenderingContext2D,
   about: About,
@@ -101,19 +136,10 @@ export function overlay(
   columns: number,
   shares: ArrayLike<number>,
 ): void {
-  const across = width / about.frames;
-  const up = height / about.mels;
-  for (let patch = 0; patch < shares.length; patch++) {
-    const left = (patch % columns) * about.stride[1];
-    const low = Math.floor(patch / columns) * about.stride[0];
-    context.fillStyle = `rgb(255 170 20 / ${Math.min(shares[patch], 1)})`;
-    context.fillRect(
-      left * across,
-      height - (low + about.stride[0]) * up,
-      about.stride[1] * across + 0.5,
-      about.stride[0] * up + 0.5,
-    );
-  }
+  const wide = (width * columns * about.stride[1]) / about.frames;
+  const high = (height * (shares.length / columns) * about.stride[0]) / about.mels;
+  context.imageSmoothingEnabled = false;
+  context.drawImage(patchBitmap(shares, columns), 0, height - high, wide, high);
 }
 
 export function outline(

@@ -3,7 +3,6 @@
 import { frameCount, span } from "./about";
 import { decode, Refusal, refusal, Stream } from "./audio";
 import type { Network } from "./network";
-import { pretty } from "./page";
 import { loadInside, loadSound } from "./sounds";
 import type { Sound, Store } from "./state";
 
@@ -105,16 +104,15 @@ export class Ear {
       store.set({ streaming: false, status: (error as Error).message });
       return;
     }
-    store.set({ status: "Listening. What is recorded stays in this page." });
     for (let stream = this.stream; this.stream === stream; ) {
       const wait = new Promise((resolve) => setTimeout(resolve, EVERY));
       const samples = stream.latest();
       const problem = refusal(store.about, samples);
+      const what = problem ? "It is silent." : "What is recorded stays in this page.";
+      store.set({ status: `Listening. ${what}` });
       if (!problem) {
         await this.hear("your microphone", samples);
         store.did("own");
-      } else if (samples.length >= store.about.frame) {
-        store.set({ status: "Listening: it is silent." });
       }
       await wait;
     }
@@ -127,6 +125,29 @@ export class Ear {
       await stream.close();
       this.store.set({ streaming: false, status: "Stopped. What was heard last stays on the page." });
     }
+  }
+
+  // The features of a file, and of what the microphone hears in the next seconds: examples to teach.
+  async featuresOf(file: File): Promise<Float32Array> {
+    return this.features(await decode(this.store.about, file));
+  }
+
+  async record(seconds: number): Promise<Float32Array> {
+    await this.stopStream();
+    const stream = await Stream.open(this.store.about, this.base);
+    await new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+    const samples = stream.latest();
+    await stream.close();
+    return this.features(samples);
+  }
+
+  private async features(samples: Float32Array): Promise<Float32Array> {
+    const { about } = this.store;
+    const problem = refusal(about, samples);
+    if (problem) {
+      throw new Refusal(problem);
+    }
+    return (await this.network.hear(samples.slice(0, span(about)))).features;
   }
 
   private async hear(name: string, samples: Float32Array): Promise<void> {
@@ -151,18 +172,19 @@ export class Ear {
         logits: heard.logits,
         rollout: heard.rollout,
         inside: { queries: heard.queries, keys: heard.keys },
+        features: heard.features,
         exact: true,
       });
-      const seconds = (own.length / about.rate).toFixed(1);
-      this.store.set({
-        status: `${seconds} s of ${pretty(name)}, heard in ${(heard.milliseconds / 1000).toFixed(2)} s.`,
-      });
+      if (!this.stream) {
+        const [seconds, took] = [own.length / about.rate, heard.milliseconds / 1000];
+        this.store.set({ status: `${seconds.toFixed(1)} s of ${name}, heard in ${took.toFixed(2)} s.` });
+      }
     } catch (error) {
       this.store.set({ status: `That did not work: ${(error as Error).message}.` });
     }
   }
 
   private show(sound: Sound): void {
-    this.store.set({ sound, painted: new Map(), paintedLogits: null });
+    this.store.set({ sound, painted: new Map(), answer: null });
   }
 }

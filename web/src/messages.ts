@@ -1,9 +1,12 @@
 // What the page and its worker say to each other.
 
+import type { Taught } from "./head";
+
 export type Request =
   | { kind: "load"; base: string; runtime: string; digest: string }
   | { kind: "hear"; samples: Float32Array } // the whole way, from the waveform
-  | { kind: "look"; mel: Float32Array }; // from a log-mel spectrogram that was changed
+  | { kind: "look"; mel: Float32Array } // from a log-mel spectrogram that was changed
+  | { kind: "teach"; features: Float32Array[]; classes: number[]; count: number };
 
 export interface Heard {
   mel: Float32Array;
@@ -20,7 +23,7 @@ export interface Loaded {
 }
 
 export type Answer =
-  | { id: number; done: Heard | Loaded | Float32Array }
+  | { id: number; done: Heard | Loaded | Taught | Float32Array }
   | { id: number; failed: string }
   | { id: number; loaded: number }; // bytes so far
 

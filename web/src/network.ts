@@ -1,6 +1,7 @@
 // The network as the page sees it: promises for what the worker computes.
 
 import type { About } from "./about";
+import type { Taught } from "./head";
 import type { Answer, Asked, Heard, Loaded, Request } from "./messages";
 
 interface Waiting {
@@ -40,6 +41,10 @@ export class Network {
 
   look(mel: Float32Array): Promise<Float32Array> {
     return this.ask<Float32Array>({ kind: "look", mel });
+  }
+
+  teach(features: Float32Array[], classes: number[], count: number): Promise<Taught> {
+    return this.ask<Taught>({ kind: "teach", features, classes, count });
   }
 
   private ask<T>(request: Request, progress: (bytes: number) => void = () => undefined): Promise<T> {

@@ -63,6 +63,7 @@ export async function loadSound(about: About, base: string, id: string, name: st
     logits: Float32Array.from(found.logits),
     rollout: Float32Array.from(found.rollout),
     inside: null,
+    features: null,
     exact: false,
   };
 }

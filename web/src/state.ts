@@ -2,6 +2,7 @@
 
 import type { About } from "./about";
 import type { Inside } from "./attention";
+import type { Taught } from "./head";
 
 export interface Sound {
   name: string;
@@ -11,6 +12,7 @@ export interface Sound {
   logits: Float32Array;
   rollout: Float32Array; // one number per patch
   inside: Inside | null; // null while it is being loaded
+  features: Float32Array | null; // one vector of the whole sound; null for a stored one
   exact: boolean; // false for a stored sound, whose numbers are rounded
 }
 
@@ -32,7 +34,9 @@ export interface State {
   sameScale: boolean;
   brush: Brush;
   painted: ReadonlyMap<number, Brush>; // tile of 16 x 16 cells, row by row -> what it was painted with
-  paintedLogits: Float32Array | null; // the network's answer to the painted sound
+  answer: { painted: ReadonlyMap<number, Brush>; logits: Float32Array } | null; // the network's, to the painted sound
+  examples: readonly { features: Float32Array; label: number }[]; // of the reader's own classes
+  taught: (Taught & { labels: number[] }) | null; // the head trained on them; its class k is that of label labels[k]
   acts: ReadonlySet<string>; // what the reader has done, for the guided steps
 }
 
@@ -85,16 +89,18 @@ export function initial(): State {
     network: "absent",
     status: "",
     streaming: false,
-    frame: 0,
+    frame: 60,
     stride: 16,
-    patch: 0,
+    patch: 70, // somewhere in the lower middle
     query: 0,
     block: 0,
     head: 0,
     sameScale: false,
     brush: "silence",
     painted: new Map(),
-    paintedLogits: null,
+    answer: null,
+    examples: [],
+    taught: null,
     acts: new Set(),
   };
 }

@@ -2,6 +2,7 @@
 
 import * as ort from "onnxruntime-web/wasm";
 
+import { teach } from "./head";
 import type { Answer, Asked, Heard, Loaded, Request } from "./messages";
 
 const page = self as unknown as {
@@ -101,6 +102,8 @@ async function answer({ id, request, shape }: Asked): Promise<void> {
     } else if (request.kind === "hear") {
       const done = await hear(request.samples, shape);
       page.postMessage({ id, done }, [done.mel.buffer, done.queries.buffer, done.keys.buffer]);
+    } else if (request.kind === "teach") {
+      page.postMessage({ id, done: teach(request.features, request.classes, request.count) });
     } else {
       page.postMessage({ id, done: await look(request.mel, shape) });
     }

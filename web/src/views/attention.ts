@@ -1,36 +1,31 @@
 // Whom a token attends to: block by block, head by head.
 
 import { attentionRow } from "../attention";
-import { arrows, bitmap, cell, outline, overlay, picture } from "../canvas";
+import { arrows, bitmap, cell, outline, overlay, patchBitmap, picture } from "../canvas";
 import { area, describe, grid, tokenName } from "../grid";
 import { button, choice, make, percent, slider, stage } from "../page";
-import type { Sound, Store } from "../state";
+import type { Store } from "../state";
 
 const GAP = 4; // pixels between the small maps
 
 export function attention(store: Store): HTMLElement {
   const { about } = store;
   const { rows, columns } = grid(about);
-  let drawn: { sound: Sound; image: HTMLCanvasElement } | null = null;
   let every: Float32Array[] = []; // weights of the query in each head of each block
+  let brightestOfAll = 0;
 
   const weights = (block: number, head: number): Float32Array => every[block * about.heads + head];
   const patchesOf = (row: Float32Array): Float32Array => row.subarray(about.prefix);
-  const brightest = (block: number, head: number): number => {
-    const maps = store.get().sameScale ? every : [weights(block, head)];
-    return Math.max(...maps.map((row) => Math.max(...patchesOf(row))));
-  };
+  const brightest = (block: number, head: number): number =>
+    store.get().sameScale ? brightestOfAll : Math.max(...patchesOf(weights(block, head)));
 
   const map = picture("The attention of the chosen token, drawn over the spectrogram", 200, (context, width, height) => {
     const { sound, query, block, head } = store.get();
     if (!sound) {
       return;
     }
-    if (drawn?.sound.mel !== sound.mel) {
-      drawn = { sound, image: bitmap(about, sound.mel, true) };
-    }
     context.imageSmoothingEnabled = false;
-    context.drawImage(drawn.image, 0, 0, width, height);
+    context.drawImage(bitmap(about, sound.mel, "grey"), 0, 0, width, height);
     if (every.length) {
       const most = brightest(block, head);
       overlay(context, about, width, height, columns, patchesOf(weights(block, head)).map((weight) => weight / most));
@@ -64,23 +59,18 @@ export function attention(store: Store): HTMLElement {
     }
     const wide = width / about.heads;
     const high = height / about.layers;
+    context.imageSmoothingEnabled = false;
     for (let b = 0; b < about.layers; b++) {
       for (let h = 0; h < about.heads; h++) {
         const most = brightest(b, h);
-        const row = patchesOf(weights(b, h));
-        const across = (wide - 2 * GAP) / columns;
-        const up = (high - GAP) / rows;
+        const place: [number, number, number, number] = [h * wide + GAP, b * high, wide - 2 * GAP, high - GAP];
         context.fillStyle = "rgb(20 20 30)";
-        context.fillRect(h * wide + GAP, b * high, wide - 2 * GAP, high - GAP);
-        row.forEach((weight, patch) => {
-          context.fillStyle = `rgb(255 170 20 / ${weight / most})`;
-          const up_ = Math.floor(patch / columns) + 1;
-          context.fillRect(h * wide + GAP + (patch % columns) * across, b * high + (rows - up_) * up, across + 0.5, up + 0.5);
-        });
+        context.fillRect(...place);
+        context.drawImage(patchBitmap(patchesOf(weights(b, h)).map((weight) => weight / most), columns), ...place);
         if (b === block && h === head) {
           context.strokeStyle = colours.accent;
           context.lineWidth = 3;
-          context.strokeRect(h * wide + GAP, b * high + 1, wide - 2 * GAP, high - GAP);
+          context.strokeRect(...place);
         }
       }
     }
@@ -110,6 +100,7 @@ export function attention(store: Store): HTMLElement {
           every.push(attentionRow(about, sound.inside, block, head, query).weights);
         }
       }
+      brightestOfAll = Math.max(...every.map((row) => Math.max(...patchesOf(row))));
     }
   });
   store.watch(["sound", "query", "block", "head", "sameScale"], ({ sound, query, block, head, sameScale }) => {

@@ -103,7 +103,7 @@ export function paint(store: Store, network: Network): HTMLElement {
       asked = store.get();
       const logits = asked.painted.size ? await network.look(painted(asked)) : null;
       if (asked.sound === store.get().sound) {
-        store.set({ paintedLogits: logits });
+        store.set({ answer: logits && { painted: asked.painted, logits } });
       }
     }
     busy = false;
@@ -116,20 +116,20 @@ export function paint(store: Store, network: Network): HTMLElement {
       said.textContent = "Load the network at the top of the page: then it says what it makes of this.";
     }
   });
-  store.watch(["sound", "paintedLogits"], ({ sound, painted, paintedLogits }) => {
-    if (!sound || !paintedLogits) {
+  store.watch(["sound", "answer"], ({ sound, answer }) => {
+    if (!sound || !answer) {
       said.textContent = "Nothing is painted yet.";
       return;
     }
     const before = probabilities(about.decision, about.multiLabel, sound.logits);
-    const after = probabilities(about.decision, about.multiLabel, paintedLogits);
+    const after = probabilities(about.decision, about.multiLabel, answer.logits);
     const first = before.indexOf(Math.max(...before));
     const best = after.indexOf(Math.max(...after));
     said.textContent =
-      `${painted.size} of ${rows * columns} tiles are painted. ${pretty(about.labels[first])}: ` +
+      `${answer.painted.size} of ${rows * columns} tiles are painted. ${pretty(about.labels[first])}: ` +
       `${percent(before[first])} before, ${percent(after[first])} now. ` +
       (best === first ? "It is still the first." : `First is now ${pretty(about.labels[best])}, ${percent(after[best])}.`) +
-      (isNone(about.decision, paintedLogits) ? " The decision: nothing I know." : "");
+      (isNone(about.decision, answer.logits) ? " The decision: nothing I know." : "");
     store.did("painted");
   });
   store.watch(["brush"], ({ brush }) => brushes.mark(brush));

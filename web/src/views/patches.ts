@@ -4,25 +4,21 @@ import { arrows, bitmap, cell, outline, picture } from "../canvas";
 import { area, describe, grid } from "../grid";
 import { button, choice, make, stage } from "../page";
 import { play } from "../play";
-import type { Sound, Store } from "../state";
+import type { Store } from "../state";
 
 const STRIDES = [10, 12, 14, 16];
 
 export function patches(store: Store): HTMLElement {
   const { about } = store;
   const stride = (): [number, number] => [store.get().stride, store.get().stride];
-  let drawn: { sound: Sound; image: HTMLCanvasElement } | null = null;
 
   const map = picture("The log-mel spectrogram with its patches", 200, (context, width, height) => {
     const { sound, patch } = store.get();
     if (!sound) {
       return;
     }
-    if (drawn?.sound.mel !== sound.mel) {
-      drawn = { sound, image: bitmap(about, sound.mel) };
-    }
     context.imageSmoothingEnabled = false;
-    context.drawImage(drawn.image, 0, 0, width, height);
+    context.drawImage(bitmap(about, sound.mel), 0, 0, width, height);
     const { rows, columns } = grid(about, stride());
     context.fillStyle = "rgb(255 255 255 / 0.3)";
     for (let column = 0; column < columns; column++) {
@@ -62,11 +58,12 @@ export function patches(store: Store): HTMLElement {
     const ratio = (tokens / (own.rows * own.columns + about.prefix)) ** 2;
     count.textContent =
       `${rows} rows × ${columns} columns = ${rows * columns} patches, with ${about.prefix} class tokens ${tokens} tokens: ` +
-      `${tokens * tokens} pairs in each head` +
+      `${(tokens * tokens).toLocaleString("en")} pairs in each head` +
       (state.stride === about.stride[0]
         ? ". This is the grid of the network on this page."
         : `, ${ratio.toFixed(1)} times as many as at stride ${about.stride[0]}, which the network on this page has.`);
-    said.textContent = `Chosen: ${describe(about, state.patch, stride())}.`;
+    const padding = state.sound && area(about, state.patch, stride()).frames[0] >= state.sound.frames;
+    said.textContent = `Chosen: ${describe(about, state.patch, stride())}${padding ? ", padding" : ""}.`;
   });
 
   return stage(
@@ -74,7 +71,7 @@ export function patches(store: Store): HTMLElement {
     "2. From the spectrogram to tokens",
     `Time runs to the right, frequency upwards, and bright is loud. A patch covers ${about.patch[0]} mel bins and ` +
       `${about.patch[1]} frames; the stride is the distance from one to the next, so that below ${about.patch[0]} they ` +
-      "overlap. Click on a patch, or move with the arrow keys.",
+      "overlap. What comes after the end of the sound is padding. Click on a patch, or move with the arrow keys.",
     strides.field,
     count,
     map.canvas,

@@ -13,7 +13,7 @@ export function rollout(store: Store): HTMLElement {
     if (sound) {
       const most = Math.max(...sound.rollout);
       context.imageSmoothingEnabled = false;
-      context.drawImage(bitmap(about, sound.mel, true), 0, 0, width, height);
+      context.drawImage(bitmap(about, sound.mel, "grey"), 0, 0, width, height);
       overlay(context, about, width, height, columns, sound.rollout.map((share) => share / most));
     }
   });

@@ -1,10 +1,19 @@
 // The classes with the highest scores, and the decision.
 
+import type { About } from "../about";
 import { isNone, probabilities } from "../decide";
 import { make, percent, pretty, stage } from "../page";
 import type { Store } from "../state";
 
 const TOP = 5;
+
+// One sentence: the most probable class, or that it is none of them.
+export function verdict(about: About, logits: Float32Array): string {
+  const shares = probabilities(about.decision, about.multiLabel, logits);
+  const best = shares.indexOf(Math.max(...shares));
+  const named = `${pretty(about.labels[best])}, ${percent(shares[best])}`;
+  return isNone(about.decision, logits) ? `Nothing I know. What comes nearest: ${named}.` : `The network says: ${named}.`;
+}
 
 export function scores(store: Store): HTMLElement {
   const { about } = store;
@@ -17,9 +26,7 @@ export function scores(store: Store): HTMLElement {
     const shares = probabilities(about.decision, about.multiLabel, sound.logits);
     const order = shares.map((_, k) => k).sort((a, b) => shares[b] - shares[a]);
     const none = isNone(about.decision, sound.logits);
-    said.textContent = none
-      ? `Nothing I know. What comes nearest: ${pretty(about.labels[order[0]])}, ${percent(shares[order[0]])}.`
-      : `The network says ${pretty(about.labels[order[0]])}, with ${percent(shares[order[0]])}.`;
+    said.textContent = verdict(about, sound.logits);
     body.replaceChildren(
       ...order.slice(0, TOP).map((k) => {
         const bar = make("div", { className: "listen-bar" });

@@ -1,9 +1,11 @@
 // Which sound: one of the book's, a file, or the microphone; and the network, which is loaded on request.
 
 import { span } from "../about";
+import { bitmap, picture } from "../canvas";
 import type { Ear } from "../hear";
 import { button, choice, make, slider } from "../page";
 import type { Store } from "../state";
+import { verdict } from "./scores";
 
 export function source(store: Store, ear: Ear): HTMLElement {
   const { about } = store;
@@ -33,6 +35,17 @@ export function source(store: Store, ear: Ear): HTMLElement {
   });
   const part = slider("Part of the sound", 0, (value) => void ear.hearPart(value));
   const status = make("p", { className: "listen-status", attributes: { role: "status" } });
+  const glance = picture("The spectrogram of the sound", 110, (context, width, height) => {
+    const { sound } = store.get();
+    if (sound) {
+      context.drawImage(bitmap(about, sound.mel), 0, 0, width, height);
+    }
+  });
+  const answer = make("p", { className: "listen-answer" });
+  store.watch(["sound"], ({ sound }) => {
+    glance.draw();
+    answer.textContent = sound ? `${sound.name}: ${verdict(about, sound.logits)}` : "";
+  });
   const own = make("div", { className: "listen-row" }, make("label", {}, "Your sound file: ", file), microphone);
   store.watch(["network", "status", "streaming", "whole", "part"], (state) => {
     load.hidden = state.network === "ready";
@@ -55,6 +68,8 @@ export function source(store: Store, ear: Ear): HTMLElement {
     make("div", { className: "listen-row" }, load),
     own,
     part.label,
+    glance.canvas,
+    answer,
     status,
   );
 }

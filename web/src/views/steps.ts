@@ -33,14 +33,20 @@ export function steps(store: Store): HTMLElement {
       make("a", { href: `../notebooks/${chapter}.html`, textContent: `Chapter ${chapter.slice(0, 2)}` }),
     ),
   );
-  const count = make("p", { className: "listen-says", attributes: { "aria-live": "polite" } });
+  const count = make("span", { className: "listen-says", attributes: { "aria-live": "polite" } });
   store.watch(["acts"], ({ acts }) => {
     STEPS.forEach(({ act }, i) => items[i].classList.toggle("done", acts.has(act)));
     count.textContent = `${STEPS.filter(({ act }) => acts.has(act)).length} of ${STEPS.length} done`;
   });
+  const wide = window.matchMedia("(min-width: 1100px)").matches; // as in listen.css; else the list would hide the page
   return make(
     "nav",
     { className: "listen-steps", attributes: { "aria-label": "Eight steps" } },
-    make("div", {}, make("h2", { textContent: "Eight things to do" }), make("ol", {}, ...items), count),
+    make(
+      "details",
+      { open: wide },
+      make("summary", {}, make("strong", { textContent: "Eight things to do" }), " ", count),
+      make("ol", {}, ...items),
+    ),
   );
 }

@@ -117,6 +117,7 @@ export function waveform(store: Store): HTMLElement {
     }
     move.input.max = String(sound.frames - 1);
     move.input.value = String(frame);
+    move.input.setAttribute("aria-valuetext", `${((frame * about.hop) / about.rate).toFixed(2)} s`);
     pictures.forEach((part) => part.draw());
     const cells = column(sound, frame);
     const bin = loudest(cells);
