@@ -9,6 +9,10 @@ determine. Because of batch norm, a clip's result in training depends on the cli
 micro-batches or several processes each part is normalised by itself. Averaging weights averages the running statistics
 of batch norm as well, as in PSLA's code.
 
+`PSLA` has the original's architecture and its pooling, and the rest of timm's EfficientNet-B2. The original drops whole
+blocks in training (rate 0.2), moves its batch norm statistics by a hundredth a step (here a tenth) with an epsilon of
+1e-3 (1e-5), pads as TensorFlow does, and starts from other ImageNet weights. So our numbers are not those of its paper.
+
 References:
 1. Gemmeke et al., "Audio Set", and Hershey et al., "CNN Architectures for Large-Scale Audio Classification", both
    ICASSP 2017: convolutions, pooling, an MLP. `CNNMLP` is in their spirit, and small.
