@@ -129,6 +129,10 @@ def attention(page, query):
     return torch.tensor(rows)
 
 
+def percent(share):
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+
+
 def difference(found, expected):
     return (torch.as_tensor(found, dtype=torch.float32) - expected).abs().max().item()
 
@@ -187,7 +191,7 @@ def test_the_loaded_network_computes_what_astlib_does(page, model, sounds, tmp_p
             for row in page.locator(".listen-scores tr").all()
         ]
         best = predict(model, waveform, top=5)
-        assert shown == [(label.replace("_", " "), f"{100 * share:.1f} %") for label, share in best]
+        assert shown == [(label.replace("_", " "), percent(share)) for label, share in best]
         none = bool(model.decision.is_none(logits).item())
         assert page.locator(".listen-answer").inner_text().startswith(f"{path.name}: Nothing I know") == none
     parts = page.get_by_label("Part of the sound")
@@ -403,7 +407,7 @@ def test_a_network_that_was_taught_in_the_page_is_opened_by_astlib(page, sounds,
     right = page.evaluate("() => listen.get().taught.right.filter(is => is).length")
     low, high = wilson(right / 15, 15)
     said = page.locator("#teach .listen-says").first.inner_text()
-    assert f"{right} of 15 are right" in said and f"{100 * low:.1f} % to {100 * high:.1f} %" in said
+    assert f"{right} of 15 are right" in said and f"{percent(low)} to {percent(high)}" in said
     normed = torch.nn.functional.layer_norm(torch.stack(vectors).double(), (model.cfg.dim,)).numpy()
     expected = LogisticRegression(tol=1e-8, max_iter=10_000).fit(normed, np.repeat(range(3), 5))
     weights = page.evaluate("() => listen.get().taught.head.weights.map(row => Array.from(row))")
@@ -416,7 +420,7 @@ def test_a_network_that_was_taught_in_the_page_is_opened_by_astlib(page, sounds,
     page.set_input_files("#source input[type=file]", sounds[3])
     page.wait_for_function(f"name => listen.get().sound.name === name && ({EXACT})()", arg=sounds[3].name)
     label, share = predict(taught, audio.load(sounds[3]), top=1)[0]
-    assert f"{label}, {100 * share:.1f} %" in page.locator("#teach .listen-says").nth(1).inner_text()
+    assert f"{label}, {percent(share)}" in page.locator("#teach .listen-says").nth(1).inner_text()
     assert set(taught.cfg.labels) == {"background", "crickets <&>", "second sound"}
 
 

@@ -57,7 +57,7 @@ export function slider(
 }
 
 export function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
+  return `${(100 * share).toFixed(1)}\u00a0%`; // never on two lines
 }
 
 export function pretty(label: string): string {

@@ -52,7 +52,7 @@ export function attention(store: Store): HTMLElement {
     (patch) => ask(about.prefix + patch),
   );
 
-  const overview = picture("The attention of the chosen token in all heads of all blocks", 12 * 26, (context, width, height, colours) => {
+  const overview = picture("The attention of the chosen token in all heads of all blocks", 26 * about.layers, (context, width, height, colours) => {
     const { block, head } = store.get();
     if (!every.length) {
       return;

@@ -55,6 +55,9 @@ export function teach(store: Store, ear: Ear, network: Network, base: string): H
       said.textContent = `Recording ${nameOf(label)} …`;
       void collect(label, async () => [await ear.record(2)]);
     });
+    store.watch(["examples"], ({ examples }) => {
+      remove.hidden = !examples.some((example) => example.label === label);
+    });
     return make("div", { className: "listen-row" }, names[label], record, files, counts[label], remove);
   });
   const save = button("Download the network with this head", () => {
