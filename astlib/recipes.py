@@ -459,10 +459,10 @@ MIXTURE_TINY = ESC50.replace(
 # The embedded synthetic set, for which nothing needs to be downloaded. Mean and std are those of its own log-mel
 # values, padded to 512 frames; tests/test_recipes.py measures them again.
 SYNTHETIC = ESC50_TINY.replace(name="synthetic", dataset="synthetic", epochs=3, mean=-5.047, std=3.769)
-# A folder of the user's own sounds. Starts from the embedded model, which was trained on ESC-50.
+# A folder of the user's own sounds. Starts from the embedded encoder, which a teacher that has heard AudioSet taught.
 # `astlib.own_sounds.plan` sets length, masks, epochs and loss by the clips.
 OWN_SOUNDS = ESC50_TINY.replace(
-    name="own-sounds", dataset="folder", windows=True, init="ast-tiny-esc50", lr=1e-4, batch=16
+    name="own-sounds", dataset="folder", windows=True, init="ast-tiny-audioset", lr=1e-4, batch=16
 )
 
 PAPER = {recipe.name: recipe for recipe in (AUDIOSET, AUDIOSET_BALANCED, ESC50, ESC50_P, SPEECH_COMMANDS)}
