@@ -54,6 +54,18 @@ def as_html(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table class='runs'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
+# A field that hides the rows of the table behind it that lack one of its words. Without JavaScript all rows are there.
+FILTER = """<p class="filter"><label>Only rows with the words <input type="search"></label></p>
+<script>
+document.querySelector(".filter input").addEventListener("input", (event) => {
+  const words = event.target.value.toLowerCase().split(/\\s+/);
+  for (const row of event.target.closest("details").querySelectorAll("tbody tr"))
+    row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+});
+</script>
+"""
+
+
 def link(record: Record, text: str) -> str:
     """A link to the file of a record in the repository."""
     repository, tag = address()
@@ -188,10 +200,8 @@ def _numbers(paper: Row | None, tiny: Row | None) -> list[str]:
     if published is not None:
         spread = "" if published["spread"] is None else f" ± {published['spread']:g}"
         theirs = f"{published['value']:g}{spread}{' %' if published['unit'] == '%' else ''}"
-    ours = [
-        "" if row is None else html.escape(row.found.text) if row.found.values else "not run" for row in (paper, tiny)
-    ]
-    return [html.escape(theirs), *ours]
+    ours = ["" if row is None else row.found.text for row in (paper, tiny)]
+    return [html.escape(text).replace(" ", "&nbsp;") for text in (theirs, *ours)]
 
 
 def _difference(row: Row | None, reach: float) -> str:
@@ -251,7 +261,7 @@ def sections(ledger: Ledger) -> Iterator[str]:
     inside = as_html(times.header, ([html.escape(text) for text in row] for row in times.rows))
     yield folded("Time and memory of each chapter, and of the runs behind it", region(inside, "Times"))
     yield "## Every run\n"
-    yield folded(f"All {len(ledger.records)} runs", region(every_run(ledger, cells), "Every run"))
+    yield folded(f"All {len(ledger.records)} runs", FILTER + region(every_run(ledger, cells), "Every run"))
     if ledger.refused:
         yield "## Refused\n"
         rows = [[html.escape(i), html.escape("; ".join(why))] for i, why in ledger.refused.items()]
