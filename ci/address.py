@@ -15,7 +15,15 @@ OWNER_NAME = r"[\w.-]+/[\w-][\w.-]*?"
 # How an address is written in our files. The groups are: before, owner/name, between, tag.
 BADGE = re.compile(rf"(colab\.research\.google\.com/github/)({OWNER_NAME})(/blob/)([\w.-]+)(?=/notebooks/)")
 INSTALL = re.compile(rf"(git\+https://github\.com/)({OWNER_NAME})(@)([\w.-]+)")
-FILES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CITATION.cff", "pyproject.toml", "book/*.md", "notebooks/**/*.ipynb")
+FILES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CITATION.cff",
+    "pyproject.toml",
+    "book/*.md",
+    "notebooks/**/*.ipynb",
+)
 
 
 def address() -> tuple[str, str]:
