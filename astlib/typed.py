@@ -76,6 +76,10 @@ def typed(name: str, hint: Any, value: Any) -> Any:
         return value
     if kind is tuple:
         return _tuple(name, inside, value)
+    if str(getattr(value, "dtype", "")) == "bool" and getattr(value, "shape", None) == ():  # a bool of NumPy
+        value = bool(value)
+    if hint is str and isinstance(value, str):  # NumPy has a kind of its own
+        return str(value)
     if isinstance(value, bool):
         if hint is not bool:
             raise InvalidInput(f"{name} must be {WORDS[hint]}; found {value}")

@@ -205,8 +205,8 @@ def test_a_json_list_of_clips_with_a_hundred_thousand_brackets(tmp_path):
     [
         (int, (5, np.int64(5)), ("5", 5.0, True, None)),
         (float, (5, 5.0, np.float32(5)), ("5", True, None, float("inf"), 10**400)),
-        (str, ("5",), (5, None, b"5")),
-        (bool, (True, False), (1, "true", None)),
+        (str, ("5", np.str_("5")), (5, None, b"5")),
+        (bool, (True, np.bool_(False)), (1, "true", None)),
         (tuple[int, int], ((1, 2), [1, 2]), ((1,), (1, 2, 3), "12", {1: 2}, ("1", 2))),
         (tuple[str, ...] | None, (None, (), ["a"]), ("a", ["a", 1], {"a"})),
     ],

@@ -86,13 +86,13 @@ def test_a_chunk_of_exabytes(kind):
 
 
 @pytest.mark.parametrize("rate", [1, 2, 8, 100, 999, 2**31 - 1])
-@pytest.mark.parametrize("how", [{"format": "WAV"}, {"format": "FLAC"}, {"format": "AIFF"}, {"format": "AU"}],
-                         ids=["wav", "flac", "aiff", "au"])  # fmt: skip
-def test_a_header_that_lies_about_the_rate(how, rate):
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "AIFF", "AU"])
+def test_a_header_that_lies_about_the_rate(kind, rate):
     """Resampling 8 Hz to 16 kHz would make 2,000 samples of each one."""
-    if how["format"] == "FLAC" and rate > 10**6:
-        pytest.skip("a flac has no room for such a rate")
-    refused(encode(rate, SECOND[:1600], **how), r"has a sample rate of [\d,]+ Hz, 1,000 to 10,000,000 are possible")
+    rate = 500 if kind == "FLAC" and rate > 999 else rate  # a flac has no room for gigahertz
+    refused(
+        encode(rate, SECOND[:1600], format=kind), r"has a sample rate of [\d,]+ Hz, 1,000 to 10,000,000 are possible"
+    )
 
 
 @pytest.mark.parametrize("rate", [1_000, 4_000, 192_000, 500_000, 10_000_000])
