@@ -34,7 +34,8 @@ def test_ids_are_unique_and_rows_complete():
     for row in rows:
         assert set(row) >= KEYS and set(row) - KEYS <= set(FURTHER), row["id"]
         assert all(isinstance(row[key], str) and row[key] for key in KEYS - {"value", "spread"}), row["id"]
-        assert row["confidence"].startswith(("confirmed in ", "two independent transcriptions", "read from the ")), row["id"]
+        known = ("confirmed in ", "two independent transcriptions", "read from the ")
+        assert row["confidence"].startswith(known), row["id"]
 
 
 def test_every_published_number_names_its_source():
