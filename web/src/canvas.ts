@@ -10,9 +10,6 @@ export interface Picture {
 
 export interface Colours {
   text: string;
-  muted: string;
-  line: string;
-  ground: string;
   accent: string;
 }
 
@@ -35,14 +32,7 @@ export function picture(
     canvas.height = Math.round(height * ratio);
     context.scale(ratio, ratio);
     const style = getComputedStyle(canvas);
-    const colour = (name: string): string => style.getPropertyValue(name).trim();
-    paint(context, width, height, {
-      text: style.color,
-      muted: colour("--listen-muted"),
-      line: colour("--listen-line"),
-      ground: colour("--listen-ground"),
-      accent: colour("--listen-accent"),
-    });
+    paint(context, width, height, { text: style.color, accent: style.getPropertyValue("--listen-accent").trim() });
   }
   new ResizeObserver(draw).observe(canvas);
   new MutationObserver(draw).observe(document.documentElement, { attributeFilter: ["data-theme"] });

@@ -78,10 +78,8 @@ export class Ear {
       await this.hear(file.name, samples.subarray(0, span(store.about)));
       store.did("own");
     } catch (error) {
-      if (!(error instanceof Refusal)) {
-        throw error;
-      }
-      store.set({ status: error.message });
+      const { message } = error as Error;
+      store.set({ status: error instanceof Refusal ? message : `That did not work: ${message}.` });
     }
   }
 
@@ -122,6 +120,7 @@ export class Ear {
     const { stream } = this;
     this.stream = null;
     if (stream) {
+      this.latest++; // what the network is still hearing comes too late
       await stream.close();
       this.store.set({ streaming: false, status: "Stopped. What was heard last stays on the page." });
     }

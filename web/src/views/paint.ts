@@ -99,6 +99,14 @@ export function paint(store: Store, network: Network): HTMLElement {
       return;
     }
     busy = true;
+    try {
+      await answerAll();
+    } catch (error) {
+      said.textContent = `That did not work: ${(error as Error).message}.`;
+    }
+    busy = false;
+  }
+  async function answerAll(): Promise<void> {
     for (let asked: State | null = null; asked?.painted !== store.get().painted; ) {
       asked = store.get();
       const logits = asked.painted.size ? await network.look(painted(asked)) : null;
@@ -106,7 +114,6 @@ export function paint(store: Store, network: Network): HTMLElement {
         store.set({ answer: logits && { painted: asked.painted, logits } });
       }
     }
-    busy = false;
   }
   store.watch(["sound", "painted", "network"], ({ sound, painted, network: there }) => {
     map.draw();

@@ -19,6 +19,9 @@ export function source(store: Store, ear: Ear): HTMLElement {
   );
   const load = button(`Load the network (${Math.round(about.networkBytes / 1e6 + 14)} MB)`, () => void ear.loadNetwork());
   const file = make("input", { type: "file", accept: "audio/*" });
+  file.onclick = () => {
+    file.value = ""; // the same file may be chosen again
+  };
   file.onchange = () => {
     if (file.files?.length) {
       sounds.mark("");
