@@ -30,7 +30,13 @@ OPSET = 20  # the first with Gelu as an operator of its own
 
 
 class Input(NamedTuple):
-    """The one input of a graph: its name, an example, and the axes whose size may vary."""
+    """The one input of a graph.
+
+    Args:
+        name: of the input.
+        example: what the network is traced with.
+        axes: those whose size may vary, and what they are called.
+    """
 
     name: str
     example: Tensor
