@@ -358,6 +358,8 @@ TINY_CELLS: tuple[AnyCell, ...] = (
     _near("teacher/labels", "the labels alone, with its mixtures and patch-out", "", TAUGHT, TEACHER_CHAPTER,
           teacher_classes=0.0, teacher_features=0.0),
     _near("teacher/mn04", "taught by EfficientAT mn04", "esc50-ast-p", TAUGHT, TEACHER_CHAPTER),
+    _tiny("teacher/mn04-long", "taught for longer, by twice as many mixtures", "esc50-ast-p",
+          RECIPES["esc50-taught-long"], TEACHER_CHAPTER),
     _near("teacher-overlap/none", "ImageNet, no teacher, overlap 6", "esc50-ast-s", REFERENCE, TEACHER_CHAPTER),
     _near("teacher-overlap/mn04", "taught by EfficientAT mn04, overlap 6", "esc50-ast-p", TAUGHT, TEACHER_CHAPTER,
           **_stride(10)),
