@@ -245,7 +245,8 @@ def save_huggingface(model: AST, folder: str | Path) -> Path:
     """Write a folder that transformers' audio-classification pipeline loads.
 
     It holds the network and the front-end: `config.json`, `model.safetensors` (float32), `preprocessor_config.json`;
-    and `decision.json`, which transformers does not read, if the model has a decision.
+    and `decision.json`, which transformers does not read, if the model has a decision. So the pipeline's probabilities
+    are those of the temperature 1.
 
     Args:
         model: an AST with two prefix tokens and square patches.

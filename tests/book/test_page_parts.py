@@ -119,10 +119,10 @@ def test_the_first_page_has_three_sounds_with_the_answer_of_the_network():
         shares = [float(share) for _, share in rows]
         assert len(rows) == front.TOP and shares == sorted(shares, reverse=True)
         best = rows[0][0].removesuffix(" ✓").strip().replace(" ", "_")
-        right.append(best == made.label and shares[0] > 80)
+        right.append(best == made.label and shares[0] > 50)
         assert ("That is right." in sound.get_text()) == (best == made.label)
         assert rows[0][0].removesuffix(" ✓").strip() in sound.select_one("strong").get_text()
-    assert sum(right) == 2, "two with conviction, and one that fools it"
+    assert sum(right) == 2, "two that it names with more than half, and one that fools it"
 
 
 def test_the_first_page_leads_to_the_live_network():

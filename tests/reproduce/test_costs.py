@@ -32,8 +32,8 @@ def test_hours_follow_the_work():
     assert costs.hours(RECIPES["audioset"].replace(epochs=10), "A100", [])[1] == pytest.approx(2 * most)
     with pytest.raises(ValueError, match="estimates exist for T4"):
         costs.hours(RECIPES["audioset"], "V100", [])
-    with pytest.raises(ValueError, match="esc50-mixture .*known: audioset"):
-        costs.hours(RECIPES["esc50-tiny"].replace(dataset="esc50-mixture"), "A100", [])
+    with pytest.raises(ValueError, match="folder .*known: audioset"):
+        costs.hours(RECIPES["esc50-tiny"].replace(dataset="folder"), "A100", [])
 
 
 def test_a_record_on_a_card_replaces_the_estimate():

@@ -229,7 +229,7 @@ def test_all_patches_kept_is_the_whole_network():
     ("changes", "words"),
     [
         ({"keep": 0.0}, "keep must be above 0"),
-        ({"keep": 1.5}, "keep must be above 0"),
+        ({"keep": 1.5}, "keep must be at most 1"),
         ({"teacher": "my-teacher"}, "teacher must be one of"),
         ({"mixtures": 10}, "need a teacher"),
         ({"teacher_features": 1.0}, "need a teacher"),
