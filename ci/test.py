@@ -15,9 +15,10 @@ from common import BUILD, HTML, ROOT, isolate_jupyter, table
 PAGES = "tests/book/test_book_pages.py"
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 TWO = ["-n", "2", "--dist", "loadfile"]  # two files at a time, each on one thread (see main)
+IN_ORDER = ["--no-loadscope-reorder"]  # that of tests/conftest.py; by itself xdist would begin with the most tests
 NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "3600", "--nbval-kernel-name", "python3"]
 STEPS = {
-    "unit tests": [*PYTEST, *TWO, "tests", "--ignore", PAGES, "--durations", "15"],
+    "unit tests": [*PYTEST, *TWO, *IN_ORDER, "tests", "--ignore", PAGES, "--durations", "15"],
     "chapters, twice in one kernel (nbval)": [*PYTEST, *TWO, *NBVAL, str(twice.TWICE)],
     "executing the book": [sys.executable, "ci/execute.py", "--at-once", "2"],
     "rendering the book": [sys.executable, "ci/build.py"],

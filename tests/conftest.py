@@ -7,6 +7,13 @@ import pytest
 import check_browser
 from astlib import paths
 
+LONG = ("test_kill.py", "test_scale.py", "test_schedule.py", "test_repository.py", "test_saved.py")  # a minute, or more
+
+
+def pytest_collection_modifyitems(items):
+    """Files with a long test come first, so that no process waits for another one's at the end."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
 
 def pytest_terminal_summary(terminalreporter):
     """What tests measured, which they give to `record_property("figures", ...)`."""
