@@ -135,6 +135,7 @@ def _describe(part: "AudioDataset", frames: int | None, stats: bool, workers: in
         columns = frames or 100 * math.ceil(length["max"])  # 100 frames per second
         mean, std = normalisation(part, columns, workers=workers)
         typer.echo(f"  log-mels of {columns} frames: mean {mean:.4f}, std {std:.4f}")
+        typer.echo(f"  to train with them: astlib train ... --set mean={mean:.4f} --set std={std:.4f}")
 
 
 def _describe_own(sounds: "Folder", root: str | None, fold: int | None, group: str, folds: int) -> bool:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import sys
 
@@ -89,7 +90,9 @@ def test_check_of_whole_data():
         "seconds of a clip: 5.00 at least, median 5.00, mean 5.00, 95 % up to 5.00, 5.00 at most; 0.56 hours in all"
         in text
     )
-    assert "log-mels of 200 frames: mean -" in text
+    assert "log-mels of 200 frames: mean -" in text and re.search(
+        r"--set mean=-\d+\.\d{4} --set std=\d+\.\d{4}$", text, re.M
+    )
     status, text = run("data", "check", "synthetic", "--fold", "2")
     assert status == 0 and "80 of 80 clips" in text and "log-mels" not in text
 
