@@ -45,7 +45,8 @@ def lines() -> Iterator[str]:
         yield f"\n## {int(title[:2])}. {title[3:]}\n"
         for trap, text, section in boxes(chapter):
             text = re.sub(r"\]\((\d\d_)", r"](../notebooks/\1", text)  # links start from the notebook's folder
-            place = f'<a href="../notebooks/{chapter.stem}.html#{make_id(section)}">{section}</a>'
+            anchor = make_id(section.replace("'", "’"))  # the book sets apostrophes so, and its anchors follow
+            place = f'<a href="../notebooks/{chapter.stem}.html#{anchor}">{section}</a>'
             stop = "" if trap.endswith(("?", "!", ".")) else "."
             yield f"- **{trap[0].upper()}{trap[1:]}{stop}** {text} ({place})"
 

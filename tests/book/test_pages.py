@@ -54,6 +54,7 @@ def test_every_box_of_a_chapter_is_on_the_page(chapter):
 def test_links_of_the_list_start_from_its_own_page():
     page = "\n".join(traps.lines())
     assert "](../notebooks/" in page and "](0" not in page
+    assert "#how-good-is-the-teachers-ear" in page, "an apostrophe becomes a curly one, which anchors leave out"
     assert page.count("\n- **") == sum(len(list(traps.boxes(chapter))) for chapter in chapters())
 
 
