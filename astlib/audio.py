@@ -297,14 +297,10 @@ def _length(sound: soundfile.SoundFile, announced: int | None, name: str) -> int
         raise AudioError(
             f"is {sound.format_info}, which does not say how long it should be. Convert it: {_ffmpeg(name)}"
         )
-    if not sound.subtype.startswith(BLOCK_CODECS) or sound.format == "AIFF":  # an AIFF counts samples
+    if announced is None or not sound.subtype.startswith(BLOCK_CODECS) or sound.format == "AIFF":  # it counts samples
         return int(sound.frames)
-    if announced is None or not 0 <= sound.frames - announced < BLOCK_SAMPLES:
-        raise AudioError(
-            f"is coded in blocks ({sound.subtype_info}), and does not say where in the last one the sound ends. "
-            f"Convert it: {_ffmpeg(name)}"
-        )
-    return announced
+    # What the last block is filled up with is no sound. A number that does not fit the blocks says nothing.
+    return announced if announced and 0 <= sound.frames - announced < BLOCK_SAMPLES else int(sound.frames)
 
 
 def _decoded(sound: soundfile.SoundFile, length: int) -> Iterator[tuple[Samples, bool]]:

@@ -14,7 +14,7 @@ from astlib.plots import mel_bin_of
 
 PIXELS, SECONDS, DECIBEL = 2, 0.05, -20.0  # the cursor's error, the error of a place in time, energy outside a box
 BESIDE = 50  # Hz that a box's filter may take from pass to stop band
-STEPS = (0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0)  # seconds between two marks of a time axis
+STEPS = (0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0)  # seconds between two marks of a time axis
 
 # The columns, in pixels of the window, of the marks below a player's time axis, found in the picture itself.
 MARKS = """box => {
