@@ -149,8 +149,8 @@ def page() -> str:
     return (
         f'<div class="front"><fieldset aria-label="Choose a sound"><strong>Hear</strong>{"".join(choices)}</fieldset>'
         f"{''.join(parts)}"
-        f'<p><a href="{live()}">Let it hear a sound of yours</a>: the same network runs in your browser, at the end of '
-        "the last chapter.</p></div>\n"
+        f'<p><a href="{live()}">Let it hear a sound of yours</a>: the same network runs in your browser. '
+        '<a href="listen.html">Listen with it</a> shows what happens inside.</p></div>\n'
     )
 
 

@@ -97,4 +97,7 @@ def check_parts(recipe: Recipe, parts: Parts) -> None:
     if recipe.selection == "validation" and validation is None:
         raise InvalidInput('selection="validation" needs a validation part, and there is none')
     if recipe.loss == "ce" and train.multi_label:
-        raise InvalidInput(f'{train.name} has clips with several labels: cross-entropy wants one. Use loss="bce"')
+        raise InvalidInput(
+            f'{train.name} has clips with several labels: cross-entropy wants one. Use loss="bce", or in a shell '
+            "--set loss=bce"
+        )
