@@ -87,7 +87,7 @@ def over_threshold(confidence: Values, right: Values, wanted: float, threshold: 
     ax.axvline(threshold, color=VERMILION, linestyle="--", linewidth=1.2)
     ax.text(threshold, 0.06, f" {threshold:.2f}", color=VERMILION)
     ax.set(xlabel="threshold", ylabel="fraction", xlim=(p.min(), 1), ylim=(0, 1.05))
-    ax.legend(loc="lower left")
+    fig.legend(loc="outside upper center", ncols=2)  # not in the axes: a threshold may be anywhere
     return fig
 
 
